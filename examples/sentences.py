@@ -1,0 +1,188 @@
+"""Labelled sentences: four rated domains, or the user's own file.
+
+The four domains are those of Hutto & Gilbert, "VADER: A Parsimonious Rule-based
+Model for Sentiment Analysis of Social Media Text", ICWSM 2014: sentences of movie
+reviews, Amazon reviews, New York Times editorials and tweets. Each was rated by
+about 20 people from -4 (extremely negative) to 4 (extremely positive).
+"""
+
+import csv
+import dataclasses
+import html
+import itertools
+import random
+import re
+
+import numpy as np
+
+# A mean rating is that of some 20 people whose ratings spread by 0.7 to 0.9, so it
+# is known to about 0.2. From 0.5 on, more than two and a half standard errors from
+# 0, the sign of the mean is a safe label; below, it is a coin's. The threshold
+# keeps 95% of the movie reviews, 80% of the Amazon reviews, 57% of the editorials
+# (many only report) and 82% of the tweets.
+SMALLEST_RATING = 0.5
+
+# The split and the choice of test sentences belong to the data set, not to a run:
+# they stay the same for all seeds of the training.
+SPLIT_SEED = 20110
+
+DOMAINS = {
+    "movies": "movieReviewSnippets_GroundTruth.txt",
+    "Amazon": "amazonReviewSnippets_GroundTruth.txt",
+    "NYT": "nytEditorialSnippets_GroundTruth.txt",
+    "tweets": "tweets_GroundTruth.txt",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Sentences:
+    """Sentences, or pairs of sentences, with the index of each one's class.
+
+    Args:
+        columns: Tuple of one or two lists of strings of the same length.
+        labels: Array of integers of that length.
+    """
+
+    columns: tuple
+    labels: np.ndarray
+
+    def __len__(self):
+        return len(self.labels)
+
+    def take(self, indices):
+        """Returns the sentences at `indices`, in that order."""
+        columns = tuple([column[i] for i in indices] for column in self.columns)
+        return Sentences(columns, self.labels[list(indices)])
+
+    def first(self, count):
+        """Returns the first `count` sentences, or all if there are fewer."""
+        return self.take(range(min(count, len(self))))
+
+    def split(self, *counts):
+        """Shuffles, and cuts off parts of `counts` sentences; the rest comes last."""
+        order = list(range(len(self)))
+        random.Random(SPLIT_SEED).shuffle(order)
+        borders = np.cumsum((0, *counts, len(self) - sum(counts)))
+        return [self.take(order[a:b]) for a, b in itertools.pairwise(borders)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What a model is trained on and where it is tested.
+
+    Args:
+        name: String, for titles.
+        classes: List of strings, the names of the classes.
+        train: `Sentences` in random order.
+        validation: `Sentences` to watch during the training.
+        tests: Dictionary from names to `Sentences`; the first is in domain.
+    """
+
+    name: str
+    classes: list
+    train: Sentences
+    validation: Sentences
+    tests: dict
+
+
+def rated_sentences(folder, test_size=1000):
+    """Returns the task "movie reviews", to be tested on all four domains.
+
+    Args:
+        folder: Path of the folder with the four files of ratings.
+        test_size: Integer, the most sentences in each test set, drawn at random.
+
+    Returns:
+        A `Task`. The movie reviews are split into `test_size` sentences for the
+        test, 1000 for validation and the rest for training. No sentence occurs
+        twice in a domain nor in two of them, compared without regard to case and
+        punctuation.
+    """
+    seen = set()
+    domains = {name: read_rated(folder / file, seen) for name, file in DOMAINS.items()}
+    movies, validation, train = domains["movies"].split(test_size, 1000)
+    tests = {name: s.split(0)[1].first(test_size) for name, s in domains.items()}
+    tests["movies"] = movies
+    return Task("movie reviews", ["negative", "positive"], train, validation, tests)
+
+
+def read_rated(file, seen):
+    """Reads the lines `id, mean rating, text` of one domain.
+
+    Args:
+        file: Path.
+        seen: Set of the normalised sentences that occurred before; is extended.
+    """
+    texts, labels = [], []
+    for line in file.read_text(encoding="utf-8").strip().split("\n"):
+        _, rating, text = line.split("\t")
+        text = html.unescape(text).strip()
+        normalised = normalise(text) or text  # a smiley has no words
+        if abs(float(rating)) < SMALLEST_RATING or normalised in seen | {""}:
+            continue
+        seen.add(normalised)
+        texts.append(text)
+        labels.append(int(float(rating) > 0))
+    return Sentences((texts,), np.array(labels, "int32"))
+
+
+def normalise(text):
+    """Returns the words of `text`, without case, punctuation and spacing."""
+    return " ".join(re.findall(r"\w+", text.lower()))
+
+
+def own_sentences(file, test_size=1000):
+    """Returns a task from a file with the columns `text` and `label`.
+
+    Args:
+        file: Path of a CSV file, UTF-8, whose first line names the columns. Labels
+            are any words or numbers; each distinct one is a class.
+        test_size: Integer, the most sentences for the test.
+
+    Returns:
+        A `Task`: a fifth of the sentences, at most `test_size`, are held out for
+        the test, a tenth, at most 1000, for validation.
+    """
+    with open(file, newline="", encoding="utf-8-sig") as stream:
+        reader = csv.DictReader(stream)
+        columns = reader.fieldnames or []
+        if not {"text", "label"} <= set(columns):
+            raise ValueError(
+                "Expected the first line of the file to name the columns `text` and "
+                f"`label`. Received: {columns} in data={str(file)!r}"
+            )
+        rows = {}
+        for number, row in enumerate(reader, start=1):
+            text = (row["text"] or "").strip()
+            label = (row["label"] or "").strip()
+            if not text or not label:
+                raise ValueError(
+                    "Expected a text and a label in every row. Received: "
+                    f"text={text!r}, label={label!r} in row {number} of "
+                    f"data={str(file)!r}"
+                )
+            rows.setdefault(normalise(text) or text, (text, label))
+    return task_from_rows(list(rows.values()), file, test_size)
+
+
+def task_from_rows(rows, file, test_size):
+    """Splits rows of (text, label) into a task; `file` is for messages."""
+    classes = sorted({label for _, label in rows})
+    if len(classes) < 2:
+        raise ValueError(
+            f"Expected at least two different labels. Received: {classes} in "
+            f"{len(rows)} rows of data={str(file)!r}"
+        )
+    if len(rows) < 10 * len(classes):
+        raise ValueError(
+            "Expected at least ten different sentences for each class. Received: "
+            f"{len(rows)} for {len(classes)} classes in data={str(file)!r} (are the "
+            "labels classes, not numbers on a scale?)"
+        )
+    texts = [text for text, _ in rows]
+    labels = np.array([classes.index(label) for _, label in rows], "int32")
+    sentences = Sentences((texts,), labels)
+    test, validation, train = sentences.split(
+        min(len(rows) // 5, test_size), min(len(rows) // 10, 1000)
+    )
+    return Task(str(file), classes, train, validation, {"held out": test})

@@ -1,0 +1,74 @@
+"""Gradient reversal, and networks that maximise what everything else minimises."""
+
+import keras
+from keras import ops
+
+
+def reverse_gradient(x, scale=1.0):
+    """Identity in the forward pass; multiplies the gradient by `-scale`.
+
+    `stop_gradient(x) + scale * (stop_gradient(x) - x)`: the bracket is exactly zero, so
+    the value is exact in every float type up to its largest number.
+    Source: Ganin & Lempitsky 2015; used by the paper's released training code.
+
+    Args:
+        x: float tensor of any shape.
+        scale: float, tensor or `keras.Variable`. Defaults to `1.0`.
+
+    Returns:
+        Tensor equal to `x`, of its shape and dtype.
+    """
+    constant = ops.stop_gradient(x)
+    return constant + ops.cast(scale, constant.dtype) * (constant - x)
+
+
+@keras.saving.register_keras_serializable(package="keras_align")
+class Adversary(keras.layers.Layer):
+    """A network between two gradient reversals: `reverse(network(reverse(x)))`.
+
+    The input receives the true gradient of the loss and the network's own weights the
+    negated one. Under one optimizer that minimises, the network maximises, with no sign
+    changed in the loss (PAPER: "trained jointly with a gradient-reversal layer").
+
+    Args:
+        network: `keras.layers.Layer` to be trained against the rest.
+
+    Call arguments:
+        x: float tensor that `network` accepts.
+
+    Returns:
+        `network(x)`.
+
+    Example:
+
+    >>> critic = Adversary(keras.layers.Dense(8))
+    >>> critic(keras.ops.ones((2, 4))).shape
+    (2, 8)
+    """
+
+    def __init__(self, network, **kwargs):
+        super().__init__(**kwargs)
+        if not isinstance(network, keras.layers.Layer):
+            raise ValueError(
+                "Argument `network` must be a keras.layers.Layer. "
+                f"Received: network={network!r}"
+            )
+        self.network = network
+
+    def build(self, input_shape):
+        self.network.build(input_shape)
+
+    def call(self, x):
+        return reverse_gradient(self.network(reverse_gradient(x)))
+
+    def compute_output_shape(self, input_shape):
+        return self.network.compute_output_shape(input_shape)
+
+    def get_config(self):
+        network = keras.saving.serialize_keras_object(self.network)
+        return {**super().get_config(), "network": network}
+
+    @classmethod
+    def from_config(cls, config):
+        network = keras.saving.deserialize_keras_object(config["network"])
+        return cls(**{**config, "network": network})

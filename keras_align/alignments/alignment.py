@@ -1,0 +1,139 @@
+"""Base class of the alignments, and the names under which they are found."""
+
+import keras
+from keras import layers, ops
+
+_REGISTRY = {}
+
+
+class Alignment(layers.Layer):
+    """A way to match the distributions of queries and keys.
+
+    An alignment is called with the projected queries and keys of an attention layer and
+    returns their divergence for every sample and head. It owns the networks and weights
+    that it needs. Subclass it for your own: implement `call` (and `build`, `get_config`
+    where there are weights or options), decorate with `register_alignment` to give it a
+    name that `alignment=` accepts and that survives saving.
+
+    Class attributes:
+        default_weight: float, factor of the divergence in the training loss when
+            `alignment_weight` is not given.
+
+    Call arguments:
+        query: float tensor `(B, T, N, H)`.
+        key: float tensor `(B, S, N, H)`.
+        query_mask: boolean tensor `(B, T)`, True for real tokens, or `None`.
+        key_mask: boolean tensor `(B, S)`, True for real tokens, or `None`.
+
+    Returns:
+        float32 tensor `(B, N)`, 0 for a sample without a real token.
+
+    Example:
+
+    >>> @register_alignment("mean")
+    ... class MeanAlignment(Alignment):
+    ...     def call(self, query, key, query_mask=None, key_mask=None):
+    ...         gap = keras.ops.mean(query, axis=1) - keras.ops.mean(key, axis=1)
+    ...         return keras.ops.sum(keras.ops.square(gap), axis=-1)
+    >>> layer = keras_align.AlignedMultiHeadAttention(2, 8, alignment="mean")
+    """
+
+    default_weight = 0.01
+
+    def __init__(self, **kwargs):
+        super().__init__(**{"dtype": "float32", **kwargs})
+
+    def build(self, query_shape, key_shape=None):
+        """Creates the weights for queries `(B, T, N, H)` and keys `(B, S, N, H)`."""
+
+    def call(self, query, key, query_mask=None, key_mask=None):
+        raise NotImplementedError(f"{type(self).__name__} must implement `call`.")
+
+    def compute_output_shape(self, query_shape, key_shape=None):
+        return (query_shape[0], query_shape[2])
+
+
+def register_alignment(name):
+    """Class decorator that registers an `Alignment` for saving and under `name`.
+
+    Args:
+        name: string, accepted by `alignment=` afterwards.
+
+    Raises:
+        ValueError: if the class is not an `Alignment` or the name belongs to another.
+    """
+
+    def register(cls):
+        if not (isinstance(cls, type) and issubclass(cls, Alignment)):
+            raise ValueError(
+                "`register_alignment` expects a subclass of keras_align.Alignment. "
+                f"Received: {cls!r}"
+            )
+        known = _REGISTRY.get(name)
+        if known is not None and known.__qualname__ != cls.__qualname__:
+            raise ValueError(
+                f"Argument `name`: '{name}' is already the name of {known.__name__}."
+            )
+        _REGISTRY[name] = cls
+        package = cls.__module__.split(".")[0]
+        return keras.saving.register_keras_serializable(package=package)(cls)
+
+    return register
+
+
+def get_alignment(identifier):
+    """Returns the `Alignment` that an argument `alignment` describes.
+
+    Args:
+        identifier: a registered name ("ct", "gan", "ot", "mmd"), an `Alignment`, its
+            serialised config, or `None`.
+
+    Returns:
+        A new `Alignment`, the one given, or `None`.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    if identifier is None or isinstance(identifier, Alignment):
+        return identifier
+    if isinstance(identifier, str) and identifier in _REGISTRY:
+        return _REGISTRY[identifier]()
+    if isinstance(identifier, dict):
+        alignment = keras.saving.deserialize_keras_object(identifier)
+        if isinstance(alignment, Alignment):
+            return alignment
+    raise ValueError(
+        f"Argument `alignment` must be one of {sorted(_REGISTRY)}, None, a "
+        "keras_align.Alignment or its serialised config. "
+        f"Received: alignment={identifier!r}"
+    )
+
+
+def serialize_alignment(alignment):
+    """Returns the config from which `get_alignment` makes an equal alignment."""
+    return None if alignment is None else keras.saving.serialize_keras_object(alignment)
+
+
+def standardize(query, key, query_weight, key_weight):
+    """Centres and scales queries and keys of each sample and head together.
+
+    Args:
+        query: float32 `(B, T, N, H)`.
+        key: float32 `(B, S, N, H)`.
+        query_weight: float32 `(B, T)`, uniform over the real tokens.
+        key_weight: float32 `(B, S)`.
+
+    Returns:
+        Pair of tensors of the same shapes: pooled mean 0, pooled mean square 1.
+    """
+
+    def pooled(of_query, of_key):
+        mean = ops.einsum("bt,btnh->bnh", query_weight, of_query)
+        mean += ops.einsum("bs,bsnh->bnh", key_weight, of_key)
+        return 0.5 * mean[:, None]  # (B, 1, N, H)
+
+    center = pooled(query, key)
+    query, key = query - center, key - center
+    variance = ops.mean(pooled(ops.square(query), ops.square(key)), -1, keepdims=True)
+    scale = ops.rsqrt(variance + 1e-6)
+    return query * scale, key * scale

@@ -1,0 +1,127 @@
+"""Turning the attention of an existing model into aligned attention."""
+
+import contextlib
+import inspect
+
+import keras
+
+from keras_align.conversion import keras_internals
+from keras_align.conversion.finding import find_attention, select
+from keras_align.conversion.hosts import (
+    leave_host,
+    make_host,
+    needs_host,
+    parents_of,
+)
+from keras_align.conversion.recompiling import compiled_models, recompile
+from keras_align.conversion.supported import is_aligned
+from keras_align.conversion.swapping import checked, make_aligned, snapshot
+
+
+def align_model(model, alignment="ct", alignment_weight=None, layers=None):
+    """Makes attention layers of a model align their keys and queries, in place.
+
+    Every `keras.layers.MultiHeadAttention` and `keras.layers.GroupQueryAttention` in
+    the model, at any depth, becomes its aligned subclass with an alignment of its own.
+    The layers, their weights and their names stay, predictions do not change by a bit,
+    and training adds the alignment loss. The model can be saved as before; to load it,
+    import `keras_align`. Convert the outermost model, the one that is trained and
+    saved. `keras_align.strip_alignment` is the inverse.
+
+    A compiled model is compiled again with the same arguments. If it has been trained,
+    its optimizer starts anew: its slots and its step count, on which a learning rate
+    schedule depends, are lost.
+
+    Args:
+        model: built `keras.Model` or `keras.layers.Layer`.
+        alignment: `"ct"`, `"gan"`, `"ot"`, `"mmd"`, an `Alignment`, of which each layer
+            gets a fresh copy, or its serialised config. Defaults to `"ct"`.
+        alignment_weight: float >= 0 or scalar `keras.Variable`, factor of each layer's
+            divergence in the loss. `None`, the default, is the alignment's own
+            `default_weight`.
+        layers: which attention layers, `None` for all. A string chooses by name: the
+            layer's path in `alignment_report(model)` or consecutive names of it, so
+            `"transformer_layer_0"` chooses the attention inside. An int is an index in
+            the order of the report, -1 the last. A layer chooses itself, a function of
+            a layer those for which it returns true. A list or tuple joins choices.
+
+    Returns:
+        `model`.
+
+    Raises:
+        ValueError: if an argument is wrong, nothing is chosen, or a chosen layer is not
+            built or is aligned already. The model is then unchanged.
+
+    Example:
+
+    >>> inputs = keras.Input((None, 16))
+    >>> x = keras.layers.MultiHeadAttention(2, 8, name="attention")(inputs, inputs)
+    >>> model = keras.Model(inputs, keras.layers.Dense(1)(x))
+    >>> model = keras_align.align_model(model, alignment="ct", layers="attention")
+    >>> model.get_layer("attention")
+    <AlignedMultiHeadAttention name=attention, built=True>
+    """
+    config = checked(alignment, alignment_weight)
+    found, others = find_attention(model)
+    _check_training_argument(model)
+    if not found:
+        raise ValueError(_nothing_to_align(model, others))
+    chosen = select(found, layers)
+    _check_layers(chosen)
+    parents = parents_of(chosen)
+    compiled = compiled_models(parents)
+    with contextlib.ExitStack() as undo:
+        with keras_internals.variable_scope(model):
+            for each in chosen:
+                undo.callback(snapshot(each.layer))
+                make_aligned(each.layer, config, alignment_weight)
+        for parent in parents:
+            if needs_host(parent):
+                undo.callback(leave_host, parent)
+                make_host(parent)
+        recompile(compiled)
+        undo.pop_all()
+    return model
+
+
+def _check_training_argument(model):
+    if not isinstance(model, keras.Model):
+        return
+    if "training" not in inspect.signature(model.call).parameters:
+        raise ValueError(
+            f"Argument `model`: `{type(model).__name__}.call` has no argument "
+            "`training`, so Keras does not tell its layers that they are in training "
+            "and nothing would be aligned. Add `training=None` to it."
+        )
+
+
+def _nothing_to_align(model, others):
+    if not model.built:
+        return (
+            f"Argument `model`: '{model.name}' is not built, so its attention layers "
+            "may not exist yet. Call it once on data before `align_model`."
+        )
+    message = (
+        f"Argument `model`: '{model.name}' has no keras.layers.MultiHeadAttention or "
+        "keras.layers.GroupQueryAttention to align."
+    )
+    if others:
+        listed = [f"{each.path} ({type(each.layer).__name__})" for each in others]
+        message += f" It has attention of unsupported classes: {listed}."
+    return message
+
+
+def _check_layers(chosen):
+    unbuilt = [each.path for each in chosen if not each.layer.built]
+    if unbuilt:
+        raise ValueError(
+            f"Argument `model`: the attention layers {unbuilt} are not built. Call the "
+            "model once on data before `align_model`."
+        )
+    aligned = [each.path for each in chosen if is_aligned(each.layer)]
+    if aligned:
+        raise ValueError(
+            f"Argument `model`: the attention layers {aligned} are aligned already. "
+            "Call `keras_align.strip_alignment(model)` first, or choose others with "
+            "`layers`."
+        )

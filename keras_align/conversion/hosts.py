@@ -1,0 +1,171 @@
+"""Layers and models whose config does not mention the attention inside them.
+
+A keras-hub `TransformerEncoder` is rebuilt from its sizes: what became of its
+attention would be lost when it is saved. Such a host gets a subclass of its class, of
+the same name, whose config also says how its attention layers are aligned. All these
+subclasses are registered under one name, whose `from_config` rebuilds the plain host
+and aligns it again. Hosts whose config holds the configs of their children (functional
+models, keras-hub tasks) stay as they are.
+"""
+
+import contextlib
+import functools
+import warnings
+
+import keras
+
+from keras_align.conversion import keras_internals
+from keras_align.conversion.finding import find_attention
+from keras_align.conversion.supported import PLAIN_CLASSES, is_aligned
+from keras_align.conversion.swapping import make_aligned, options
+
+_PACKAGE, _NAME = "keras_align", "AlignedHost"
+_HOST, _ALIGNMENTS = "aligned_host", "alignments"
+
+
+class AlignedHost:
+    """What a host of aligned attention has beyond its plain class."""
+
+    def get_config(self):
+        """The plain config, with `"alignments"` and the plain class beside it."""
+        with _plain_class(self):
+            host = keras.saving.serialize_keras_object(self)
+        config = host.pop("config")
+        host.pop("compile_config", None)
+        host.pop("shared_object_id", None)
+        return {**config, _ALIGNMENTS: _alignments(self), _HOST: host}
+
+    @classmethod
+    def from_config(cls, config):
+        if _HOST not in config:  # the config of a plain layer
+            return super().from_config(config)
+        config = dict(config)
+        alignments, plain = config.pop(_ALIGNMENTS), config.pop(_HOST)
+        host = keras.saving.deserialize_keras_object({**plain, "config": config})
+        make_host(host)
+        host.__dict__["_pending_alignments"] = alignments
+        if keras_internals.has_build(host):
+            keras_internals.when_built(host, functools.partial(_restore, host))
+        else:
+            _restore(host)
+        return host
+
+
+_register = keras.saving.register_keras_serializable(_PACKAGE, _NAME)
+_register(AlignedHost)
+
+
+def needs_host(layer):
+    """Whether a layer's config leaves out the alignment of attention inside it."""
+    if isinstance(layer, AlignedHost) or type(layer).__module__.startswith("keras."):
+        return False
+    aligned = sum(is_aligned(each.layer) for each in find_attention(layer)[0])
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            config = keras.saving.serialize_keras_object(layer)
+    except Exception:  # without a config it cannot be saved, and Keras will say so
+        return True
+    return _described(config) < aligned
+
+
+def parents_of(found):
+    """The layers that hold attention layers, each once, the innermost first.
+
+    Args:
+        found: list of `Found`.
+    """
+    depth = {}
+    for each in found:
+        for level, parent in enumerate(each.parents):
+            depth[id(parent)] = max(level, depth.get(id(parent), (0,))[0]), parent
+    ordered = sorted(depth.values(), key=lambda pair: -pair[0])
+    return [parent for _, parent in ordered]
+
+
+def make_host(layer):
+    """Lets the layer's config carry the alignment of the attention inside it."""
+    if not isinstance(layer, AlignedHost):
+        layer.__class__ = _host_class(type(layer))
+
+
+def leave_host(layer):
+    """Gives a host its plain class back."""
+    if isinstance(layer, AlignedHost):
+        layer.__class__ = type(layer).__mro__[2]
+
+
+@functools.cache
+def _host_class(plain):
+    """The subclass of `plain` for hosts, with its name."""
+    names = {"__module__": plain.__module__, "__qualname__": plain.__qualname__}
+    if hasattr(plain, "save_to_preset"):
+        names["save_to_preset"] = _refuse_preset
+    cls = type(plain)(plain.__name__, (AlignedHost, plain), names)
+    _register(cls)
+    _register(AlignedHost)  # the name must lead to this class, not to the latest host
+    return cls
+
+
+def _refuse_preset(self, preset_dir, **kwargs):
+    raise NotImplementedError(
+        f"A preset cannot hold aligned attention yet: {type(self).__name__} "
+        f"'{self.name}'. Use `model.save(...)`, or call "
+        "`keras_align.strip_alignment(model)` first."
+    )
+
+
+@contextlib.contextmanager
+def _plain_class(host):
+    """Makes a host look plain, as Keras derives configs from the class."""
+    cls = type(host)
+    leave_host(host)
+    try:
+        yield
+    finally:
+        host.__class__ = cls
+
+
+def _alignments(host):
+    """How each attention layer in the host is aligned, in the order of finding."""
+    pending = vars(host).get("_pending_alignments")
+    if pending is not None:
+        return pending
+    return [options(each.layer) for each in find_attention(host)[0]]
+
+
+def _restore(host):
+    """Aligns the attention layers of a rebuilt host as its config says."""
+    alignments = host.__dict__.pop("_pending_alignments")
+    found, _ = find_attention(host)
+    if len(found) != len(alignments):
+        raise ValueError(
+            f"The config of {type(host).__name__} '{host.name}' describes "
+            f"{len(alignments)} attention layers, but {len(found)} were rebuilt: "
+            f"{[each.path for each in found]}."
+        )
+    for each, option in zip(found, alignments, strict=True):
+        if option is not None:
+            align = functools.partial(_align_once, each, option)
+            keras_internals.when_built(each.layer, align)
+
+
+def _align_once(found, option):
+    if not is_aligned(found.layer):
+        make_aligned(found.layer, **option)
+    for parent in parents_of([found]):
+        if needs_host(parent):
+            make_host(parent)
+
+
+def _described(config):
+    """Number of aligned attention layers that a serialised config would rebuild."""
+    if isinstance(config, (list, tuple)):
+        return sum(_described(item) for item in config)
+    if not isinstance(config, dict):
+        return 0
+    name = config.get("registered_name")
+    if name == f"{_PACKAGE}>{_NAME}":
+        return sum(each is not None for each in config["config"][_ALIGNMENTS])
+    if name in map(keras.saving.get_registered_name, PLAIN_CLASSES):
+        return int(config["config"]["alignment"] is not None)
+    return sum(_described(value) for value in config.values())

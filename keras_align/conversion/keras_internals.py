@@ -1,0 +1,106 @@
+"""The one place of the conversion that uses private names of Keras (3.15)."""
+
+import contextlib
+import functools
+
+import keras
+
+_MISSING = object()
+_WEIGHT_DECAY = (
+    "_exclude_from_weight_decay",
+    "_exclude_from_weight_decay_pattern",
+)
+
+
+def sublayers(layer):
+    """The layers that `layer` tracks, in the order of its variables."""
+    return list(layer._layers)
+
+
+@contextlib.contextmanager
+def unlocked(layer):
+    """Lets a built layer take and lose sublayers and metrics."""
+    locked = layer._tracker.locked
+    layer._tracker.unlock()
+    try:
+        yield
+    finally:
+        if locked:
+            layer._tracker.lock()
+
+
+def name_scope(layer):
+    """The scope in which variables get paths below that of the built `layer`."""
+    return layer._open_name_scope()
+
+
+def track_first(layer, sublayer):
+    """Moves a tracked sublayer to where a constructor would have tracked it."""
+    layer._layers.remove(sublayer)
+    layer._layers.insert(0, sublayer)
+
+
+def remove_attributes(layer, names):
+    """Deletes attributes and everything that tracks their values."""
+    with unlocked(layer):
+        layer._clear_losses()
+        for name in names:
+            value = getattr(layer, name, _MISSING)
+            if value is _MISSING:
+                continue
+            if not isinstance(value, keras.Variable):
+                layer._tracker.untrack(value)
+            delattr(layer, name)
+
+
+def when_built(layer, action):
+    """Calls `action` now if the layer is built, else as soon as it will be."""
+    if layer.built:
+        action()
+        return
+    build = layer.build
+
+    @functools.wraps(build)
+    def build_and_act(*args, **kwargs):
+        build(*args, **kwargs)
+        layer.__dict__["build"] = build
+        action()
+
+    layer.__dict__["build"] = build_and_act
+
+
+def has_build(layer):
+    """Whether the layer's class has a `build` of its own."""
+    return not getattr(layer.build, "_is_default", False)
+
+
+def has_trainable_projections(attention):
+    """Whether training can change the queries or keys of a built attention layer."""
+    projections = attention._query_dense, attention._key_dense
+    return any(v.trainable for each in projections for v in each.variables)
+
+
+def variable_scope(model):
+    """The scope of the `tf.distribute` strategy that the model was created under."""
+    strategy = getattr(model, "_distribute_strategy", None)
+    return contextlib.nullcontext() if strategy is None else strategy.scope()
+
+
+def compile_arguments(model):
+    """The arguments with which the model was compiled, as they were given."""
+    scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    arguments = dict(model._compile_config.config)
+    if model.dtype_policy.name == "mixed_float16" and not scaled:
+        arguments["auto_scale_loss"] = False
+    return arguments
+
+
+def fresh_optimizer(optimizer):
+    """An equal optimizer without slots; the same one if it has none yet."""
+    if not isinstance(optimizer, keras.optimizers.Optimizer) or not optimizer.built:
+        return optimizer
+    fresh = type(optimizer).from_config(optimizer.get_config())
+    for name in _WEIGHT_DECAY:
+        if hasattr(optimizer, name):
+            setattr(fresh, name, getattr(optimizer, name))
+    return fresh

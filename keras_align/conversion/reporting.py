@@ -1,0 +1,146 @@
+"""What is aligned in a model, and how."""
+
+from dataclasses import astuple, dataclass, fields
+
+import keras
+from keras import ops
+
+from keras_align.conversion import keras_internals
+from keras_align.conversion.finding import find_attention
+from keras_align.conversion.supported import (
+    head_size,
+    is_aligned,
+    is_supported,
+    num_heads,
+)
+
+_TITLES = ("layer", "class", "heads", "size", "alignment", "weight", "added", "note")
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """One attention layer of a model.
+
+    Attributes:
+        path: string, the names from below the model to the layer, joined by "/".
+        class_name: string, the layer's class.
+        num_heads: int, or `None` for an unsupported class.
+        head_size: int, or `None` for an unsupported class.
+        alignment: string, the alignment's class, or `None` for plain attention.
+        alignment_weight: float or `None`.
+        added_weights: int, how many numbers the alignment trains.
+        note: string, why a layer is plain, or that an aligned one is frozen.
+    """
+
+    path: str
+    class_name: str
+    num_heads: int | None
+    head_size: int | None
+    alignment: str | None
+    alignment_weight: float | None
+    added_weights: int
+    note: str
+
+
+@dataclass(frozen=True)
+class AlignmentReport:
+    """The attention layers of a model; prints as a table.
+
+    Attributes:
+        rows: tuple of `LayerReport`, in the order of `align_model`'s indices, followed
+            by attention of unsupported classes.
+    """
+
+    rows: tuple
+
+    @property
+    def aligned(self):
+        """Tuple of the rows of aligned layers."""
+        return tuple(row for row in self.rows if row.alignment is not None)
+
+    @property
+    def added_weights(self):
+        """Number of weights that all alignments together added."""
+        return sum(row.added_weights for row in self.rows)
+
+    def to_dicts(self):
+        """List of dictionaries, one a row, as `pandas.DataFrame` takes them."""
+        return [
+            {field.name: getattr(row, field.name) for field in fields(row)}
+            for row in self.rows
+        ]
+
+    def __str__(self):
+        cells = [["" if x is None else _text(x) for x in astuple(r)] for r in self.rows]
+        lines = format_table(_TITLES, cells, right_aligned=(2, 3, 5, 6))
+        summary = (
+            f"{len(self.aligned)} of {len(self.rows)} attention layers aligned, "
+            f"{self.added_weights:,} weights added"
+        )
+        return "\n".join([*lines, summary])
+
+    __repr__ = __str__
+
+
+def alignment_report(model):
+    """Lists the attention layers of a model and how each is aligned.
+
+    Args:
+        model: `keras.Model` or `keras.layers.Layer`.
+
+    Returns:
+        An `AlignmentReport`. It prints as a table, its `rows` are the data.
+
+    Example:
+
+    >>> inputs = keras.Input((None, 16))
+    >>> x = keras_align.AlignedMultiHeadAttention(2, 8, alignment="mmd")(inputs, inputs)
+    >>> report = keras_align.alignment_report(keras.Model(inputs, x))
+    >>> report.rows[0].num_heads, report.added_weights
+    (2, 0)
+    """
+    supported, others = find_attention(model)
+    return AlignmentReport(tuple(_row(each) for each in [*supported, *others]))
+
+
+def format_table(titles, rows, right_aligned=()):
+    """Lines of a text table.
+
+    Args:
+        titles: sequence of strings, the head.
+        rows: list of sequences of strings.
+        right_aligned: indices of columns of numbers.
+    """
+    table = [list(titles), *map(list, rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = []
+    for row in table:
+        cells = [
+            cell.rjust(width) if index in right_aligned else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    lines.insert(1, "-" * (sum(widths) + 2 * len(widths) - 2))
+    return lines
+
+
+def _row(found):
+    layer = found.layer
+    name = type(layer).__name__
+    if not is_supported(layer):
+        return LayerReport(found.path, name, *[None] * 4, 0, "class not supported")
+    shape = num_heads(layer), head_size(layer)
+    if not is_aligned(layer):
+        note = "plain" if layer.built else "plain, not built"
+        return LayerReport(found.path, name, *shape, None, None, 0, note)
+    weight = layer.alignment_weight
+    if isinstance(weight, keras.Variable):
+        weight = float(ops.convert_to_numpy(weight))
+    alignment = type(layer.alignment).__name__.removesuffix("Alignment")
+    added = layer.alignment.count_params() if layer.alignment.built else 0
+    note = "" if keras_internals.has_trainable_projections(layer) else "frozen"
+    return LayerReport(found.path, name, *shape, alignment, weight, added, note)
+
+
+def _text(value):
+    return f"{value:,}" if isinstance(value, int) else str(value)

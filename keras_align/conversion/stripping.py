@@ -1,0 +1,49 @@
+"""Turning aligned attention into the plain attention of Keras."""
+
+from keras_align.conversion.finding import find_attention
+from keras_align.conversion.hosts import AlignedHost, leave_host, parents_of
+from keras_align.conversion.recompiling import compiled_models, recompile
+from keras_align.conversion.supported import PLAIN_CLASSES
+from keras_align.conversion.swapping import make_plain
+
+
+def strip_alignment(model):
+    """Removes the alignments from a model, in place: the inverse of `align_model`.
+
+    All aligned layers get their Keras classes back and lose their alignments. Names,
+    paths, weights and predictions stay. What is saved or exported afterwards needs no
+    `keras_align`. A compiled model is compiled again as by `align_model`.
+
+    Args:
+        model: `keras.Model` or `keras.layers.Layer`, aligned by `align_model` or built
+            with aligned layers.
+
+    Returns:
+        `model`.
+
+    Raises:
+        ValueError: if no layer of the model is aligned.
+
+    Example:
+
+    >>> inputs = keras.Input((None, 16))
+    >>> x = keras.layers.MultiHeadAttention(2, 8, name="attention")(inputs, inputs)
+    >>> model = keras_align.align_model(keras.Model(inputs, x))
+    >>> model = keras_align.strip_alignment(model)
+    >>> model.get_layer("attention")
+    <MultiHeadAttention name=attention, built=True>
+    """
+    found, _ = find_attention(model)
+    aligned = [each for each in found if type(each.layer) in PLAIN_CLASSES]
+    hosts = [each for each in parents_of(found) if isinstance(each, AlignedHost)]
+    if not (aligned or hosts):
+        raise ValueError(
+            f"Argument `model`: '{model.name}' has no aligned attention layer."
+        )
+    compiled = compiled_models(parents_of(aligned))
+    for each in aligned:
+        make_plain(each.layer)
+    for host in hosts:
+        leave_host(host)
+    recompile(compiled)
+    return model

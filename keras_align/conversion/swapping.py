@@ -1,0 +1,75 @@
+"""One attention layer made aligned, or plain again, without a new object."""
+
+from keras_align.alignments import get_alignment, serialize_alignment
+from keras_align.conversion import keras_internals
+from keras_align.conversion.supported import ALIGNED_CLASSES, PLAIN_CLASSES
+from keras_align.layers.aligned_attention import AlignedAttention, check_weight
+
+_MISSING = object()
+
+
+def make_aligned(layer, alignment, alignment_weight):
+    """Changes the class of a built attention layer and builds a new alignment in it.
+
+    The layer, its variables and its place in a functional graph stay the same objects.
+
+    Args:
+        layer: built attention layer of a supported class.
+        alignment: serialised config, from which the layer's own alignment is made.
+        alignment_weight: float, `keras.Variable` or `None`.
+    """
+    own = get_alignment(alignment)
+    with keras_internals.unlocked(layer):
+        layer.__class__ = ALIGNED_CLASSES.get(type(layer), type(layer))
+        layer._set_alignment(own, alignment_weight)
+        keras_internals.track_first(layer, own)
+        with keras_internals.name_scope(layer):
+            layer._build_alignment()
+
+
+def make_plain(layer):
+    """Gives an aligned attention layer its Keras class back and drops the alignment."""
+    layer.__class__ = PLAIN_CLASSES.get(type(layer), type(layer))
+    keras_internals.remove_attributes(layer, _attribute_names())
+
+
+def snapshot(layer):
+    """Returns a function that undoes all that `make_aligned` did after this call."""
+    cls = type(layer)
+    before = {name: getattr(layer, name, _MISSING) for name in _attribute_names()}
+
+    def undo():
+        layer.__class__ = cls
+        keras_internals.remove_attributes(layer, before)
+        with keras_internals.unlocked(layer):
+            for name, value in before.items():
+                if value is not _MISSING:
+                    setattr(layer, name, value)
+
+    return undo
+
+
+def options(layer):
+    """What `make_aligned` needs to make an equal aligned layer, or `None`."""
+    if not isinstance(layer, AlignedAttention) or layer.alignment is None:
+        return None
+    config = layer.get_config()
+    return {key: config[key] for key in ("alignment", "alignment_weight")}
+
+
+def checked(alignment, alignment_weight):
+    """Returns the serialised alignment, or raises if an argument is wrong."""
+    alignment = get_alignment(alignment)
+    if alignment is None:
+        raise ValueError(
+            "Argument `alignment` must name an alignment. Received: alignment=None"
+        )
+    check_weight(alignment_weight, alignment)
+    return serialize_alignment(alignment)
+
+
+def _attribute_names():
+    """Names of the attributes that an aligned layer has beyond its plain parent."""
+    probe = AlignedAttention()
+    probe._set_alignment(None, None)
+    return tuple(vars(probe))

@@ -1,0 +1,89 @@
+"""Grouped-query attention whose keys and queries follow the same distribution."""
+
+import keras
+from keras import layers, ops
+
+from keras_align.layers.aligned_attention import AlignedAttention
+
+
+@keras.saving.register_keras_serializable(package="keras_align")
+class AlignedGroupedQueryAttention(AlignedAttention, layers.GroupQueryAttention):
+    """`keras.layers.GroupQueryAttention` with alignment of keys and queries.
+
+    Each key head is matched with the queries of all heads of its group together (the
+    paper treats multi-head attention only; with groups of one this is the same).
+
+    Args:
+        head_dim: int, size of each head.
+        num_query_heads: int, number of query heads.
+        num_key_value_heads: int, number of key and value heads; divides
+            `num_query_heads`.
+        alignment: `"ct"`, `"gan"`, `"ot"`, `"mmd"`, an `Alignment`, its serialised
+            config, or `None` for the plain Keras layer. Defaults to `"ct"`.
+        alignment_weight: float >= 0 or scalar `keras.Variable`, factor of the
+            divergence in the training loss. `None`, the default, is the
+            alignment's `default_weight`.
+        **kwargs: the other arguments of `keras.layers.GroupQueryAttention`.
+
+    Call arguments:
+        As `keras.layers.GroupQueryAttention`: query `(B, T, E)`, value `(B, S, E)`,
+        key `(B, S, E)`, masks, `return_attention_scores`, `training`,
+        `use_causal_mask`.
+
+    Returns:
+        As `keras.layers.GroupQueryAttention`: `(B, T, E)`, and the scores
+        `(B, num_query_heads, T, S)` if `return_attention_scores`.
+
+    Raises:
+        ValueError: for an `alignment` or `alignment_weight` that is none of these.
+
+    Example:
+
+    >>> layer = AlignedGroupedQueryAttention(8, num_query_heads=4, num_key_value_heads=2)
+    >>> x = keras.random.normal((2, 5, 16))
+    >>> layer(x, x, training=True).shape
+    (2, 5, 16)
+    >>> len(layer.losses)
+    1
+    """
+
+    def __init__(
+        self,
+        head_dim,
+        num_query_heads,
+        num_key_value_heads,
+        *args,
+        alignment="ct",
+        alignment_weight=None,
+        **kwargs,
+    ):
+        super().__init__(
+            head_dim, num_query_heads, num_key_value_heads, *args, **kwargs
+        )
+        self._set_alignment(alignment, alignment_weight)
+
+    def build(self, query_shape, value_shape, key_shape=None):
+        super().build(query_shape, value_shape, key_shape)
+        self._build_alignment()
+
+    @property
+    def _head_size(self):
+        return self.head_dim
+
+    def _match_heads(self, query, key, query_mask, key_mask):
+        """Brings the queries of a group under the one key head of the group.
+
+        Args:
+            query: `(B, T, num_query_heads, H)`.
+            key: `(B, S, num_query_heads, H)`, each key head repeated for its group.
+            query_mask: boolean `(B, T)` or `None`.
+            key_mask: boolean `(B, S)` or `None`.
+        """
+        batch, length = ops.shape(query)[:2]
+        groups, per_group = self.num_key_value_heads, self.num_repeats
+        query = ops.reshape(query, (batch, length, groups, per_group, self.head_dim))
+        query = ops.transpose(query, (0, 3, 1, 2, 4))  # (B, G, T, N, H)
+        query = ops.reshape(query, (batch, per_group * length, groups, self.head_dim))
+        if query_mask is not None:
+            query_mask = ops.tile(query_mask, (1, per_group))  # (B, G * T)
+        return query, key[:, :, ::per_group], query_mask, key_mask

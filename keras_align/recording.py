@@ -1,0 +1,171 @@
+"""What attention layers compute on data: queries, keys, masks and scores."""
+
+import contextlib
+from dataclasses import dataclass, fields
+
+import numpy as np
+from keras import ops, tree
+
+from keras_align.conversion.finding import find_attention
+from keras_align.layers.aligned_attention import token_masks
+
+
+@dataclass(frozen=True)
+class AttentionRecord:
+    """What one attention layer computed, as float32 and boolean NumPy arrays.
+
+    Attributes:
+        query: projected queries `(B, T, N, H)`.
+        key: projected keys `(B, S, N, H)`; with grouped queries the key head of each
+            query head.
+        query_mask: `(B, T)`, True for a real token.
+        key_mask: `(B, S)`, True for a real token.
+        scores: attention weights after the softmax `(B, N, T, S)`, or `None` if they
+            were not asked for.
+    """
+
+    query: np.ndarray
+    key: np.ndarray
+    query_mask: np.ndarray
+    key_mask: np.ndarray
+    scores: np.ndarray | None
+
+
+def record_attention(model, inputs, batch_size=32):
+    """Records queries, keys and attention weights of a model on data.
+
+    The model runs in inference mode; nothing stays behind on its layers. All records
+    are kept in memory, so choose few samples.
+
+    Args:
+        model: `keras.Model` or layer with `keras.layers.MultiHeadAttention` or
+            `GroupQueryAttention`, plain or aligned.
+        inputs: array, or nested structure of arrays, with the samples along the first
+            axis; texts if the model has a `preprocessor`.
+        batch_size: int > 0. Defaults to `32`.
+
+    Returns:
+        Dict from layer path, as in `alignment_report`, to `AttentionRecord`. The later
+        calls of a layer that is called more than once are `"path@2"`, `"path@3"`, ...
+
+    Example:
+
+    >>> inputs = keras.Input((None, 16))
+    >>> x = keras.layers.MultiHeadAttention(2, 8, name="attention")(inputs, inputs)
+    >>> model = keras.Model(inputs, x)
+    >>> records = keras_align.record_attention(model, np.ones((4, 5, 16)))
+    >>> records["attention"].scores.shape
+    (4, 2, 5, 5)
+    """
+    parts = {}
+    for path, _, record in records(model, inputs, batch_size, scores=True):
+        parts.setdefault(path, []).append(record)
+    return {path: _concatenate(records) for path, records in parts.items()}
+
+
+def records(model, inputs, batch_size, scores):
+    """Yields path, layer and `AttentionRecord` of every call in every batch."""
+    found, _ = find_attention(model)
+    total = 0
+    with _recording(found, scores) as calls:
+        for batch in _batches(model, inputs, batch_size):
+            model(batch, training=False)
+            counts = {}
+            for path, layer, record in calls:
+                counts[path] = counts.get(path, 0) + 1
+                suffix = f"@{counts[path]}" if counts[path] > 1 else ""
+                yield path + suffix, layer, record
+            total += len(calls)
+            calls.clear()
+    if not total:
+        raise ValueError(
+            f"Argument `model`: '{model.name}' calls no attention layer with queries "
+            "and keys that can be recorded."
+        )
+
+
+def _batches(model, inputs, batch_size):
+    if isinstance(inputs, (list, tuple)) and all(isinstance(x, str) for x in inputs):
+        inputs = np.array(inputs, dtype=object)
+    sizes = {len(leaf) for leaf in tree.flatten(inputs)}
+    if len(sizes) != 1 or 0 in sizes:
+        raise ValueError(
+            "Argument `inputs` must hold arrays of equally many samples, at least one. "
+            f"Received arrays of {sorted(sizes)} samples."
+        )
+    kinds = {np.asarray(leaf[:1]).dtype.kind for leaf in tree.flatten(inputs)}
+    texts = kinds <= {"O", "U", "S"}
+    for start in range(0, sizes.pop(), batch_size):
+        part = slice(start, start + batch_size)
+        batch = tree.map_structure(lambda leaf, part=part: leaf[part], inputs)
+        yield model.preprocessor(batch) if texts else batch
+
+
+@contextlib.contextmanager
+def _recording(found, scores):
+    """Puts a recording `call` on the instances; yields the list it appends to."""
+    calls = []
+    try:
+        for each in found:
+            each.layer.__dict__["call"] = _recording_call(each, scores, calls)
+        yield calls
+    finally:
+        for each in found:
+            each.layer.__dict__.pop("call", None)
+
+
+def _recording_call(found, scores, calls):
+    layer, original = found.layer, found.layer.call
+
+    def call(query, value, key=None, return_attention_scores=False, **kwargs):
+        source = value if key is None else key
+        name = "value_mask" if key is None else "key_mask"
+        masks = token_masks(
+            kwargs.get("query_mask"),
+            kwargs.get(name),
+            kwargs.get("attention_mask"),
+            self_attention=query is source,
+        )
+        if len(query.shape) > 3:  # attention over several axes: no mask of tokens
+            masks = None, None
+        projected = layer._query_dense.call(query), layer._key_dense.call(source)
+        wanted = scores or return_attention_scores
+        output = original(
+            query, value, key=key, return_attention_scores=wanted, **kwargs
+        )
+        weights = _numpy(output[1]) if wanted else None
+        calls.append((found.path, layer, _make_record(*projected, *masks, weights)))
+        return output if return_attention_scores or not wanted else output[0]
+
+    return call
+
+
+def _make_record(query, key, query_mask, key_mask, scores):
+    query, key = (_one_token_axis(_numpy(x)) for x in (query, key))
+    key = np.repeat(key, query.shape[2] // key.shape[2], axis=2)
+    return AttentionRecord(
+        query, key, _mask(query_mask, query), _mask(key_mask, key), scores
+    )
+
+
+def _numpy(tensor):
+    return ops.convert_to_numpy(ops.cast(tensor, "float32"))
+
+
+def _one_token_axis(x):
+    return x.reshape(x.shape[0], -1, *x.shape[-2:])
+
+
+def _mask(mask, tokens):
+    if mask is None:
+        return np.ones(tokens.shape[:2], bool)
+    mask = ops.convert_to_numpy(ops.cast(mask, "bool"))
+    return np.broadcast_to(mask.reshape(len(mask), -1), tokens.shape[:2])
+
+
+def _concatenate(records):
+    columns = {
+        field.name: [getattr(record, field.name) for record in records]
+        for field in fields(AttentionRecord)
+    }
+    return AttentionRecord(**{name: np.concatenate(x) for name, x in columns.items()})

@@ -1,0 +1,47 @@
+"""Packaging of keras_align."""
+
+import pathlib
+import re
+
+import setuptools
+
+HERE = pathlib.Path(__file__).parent
+VERSION = re.search(
+    r'__version__ = "(.+)"', (HERE / "keras_align" / "__init__.py").read_text()
+).group(1)
+
+# keras-nlp, tensorflow and tensorflow-text are released together; the bounds keep them
+# to versions that fit each other.
+NLP = ["keras-nlp>=0.26", "tensorflow-text>=2.20", "safetensors>=0.4"]
+VIZ = ["matplotlib>=3.8", "scikit-learn>=1.4"]
+EXAMPLES = [*NLP, *VIZ]
+TEST = [
+    *EXAMPLES,
+    "hypothesis>=6.100",
+    "jax>=0.5",
+    "POT>=0.9.5",
+    "pytest>=8",
+    "torch==2.13.0",
+]
+
+setuptools.setup(
+    name="keras_align",
+    version=VERSION,
+    description=(
+        "Keras attention whose keys and queries are trained to follow the same "
+        "distribution"
+    ),
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=setuptools.find_packages(include=["keras_align", "keras_align.*"]),
+    python_requires=">=3.11,<3.14",
+    install_requires=["keras>=3.15,<3.16", "tensorflow>=2.20", "numpy>=1.26"],
+    extras_require={"nlp": NLP, "viz": VIZ, "examples": EXAMPLES, "test": TEST},
+    classifiers=[
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)

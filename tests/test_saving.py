@@ -1,0 +1,191 @@
+"""Converted models survive saving, and a process that knows only the files."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+import small_models
+import tensorflow as tf
+
+from keras_align.conversion import align_model, alignment_report, strip_alignment
+
+HERE = pathlib.Path(__file__).parent
+NAMES = list(small_models.BUILDERS)
+# keras-hub tasks do not compile when they are loaded, plain or aligned.
+TRAINED = [name for name in NAMES if name not in ("backbone", "classifier")]
+WEIGHTS = {"alignment": "mmd", "alignment_weight": 0.25}
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*compile.* was not called as part")
+
+
+def aligned(name, **options):
+    return align_model(small_models.BUILDERS[name](), **options)
+
+
+def rows(model):
+    return alignment_report(model).to_dicts()
+
+
+def nameless(rows):
+    """Rows without what Keras names anew in each process."""
+    return [{key: row[key] for key in row if key != "path"} for row in rows]
+
+
+def run(script, *arguments):
+    path = os.pathsep.join([str(HERE.parent), str(HERE)])
+    subprocess.run(
+        [sys.executable, script, *map(str, arguments)],
+        check=True,
+        env={**os.environ, "PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+
+
+@pytest.fixture(scope="module")
+def reloaded(tmp_path_factory):
+    """What is expected of each saved model, and what a fresh process found."""
+    folder = tmp_path_factory.mktemp("models")
+    expected = {}
+    for name in NAMES:
+        model = aligned(name)
+        if name in TRAINED:
+            small_models.compile_model(model, name)
+            small_models.train(model, name)
+        model.save(folder / f"{name}.keras")
+        expected[name] = {
+            "rows": rows(model),
+            "values": small_models.predict(model, name),
+        }
+        if name in TRAINED:
+            expected[name]["losses"] = small_models.train(model, name)
+    run(HERE / "fresh_process.py", folder)
+    found = json.loads((folder / "results.json").read_text())
+    for name in NAMES:
+        found[name]["values"] = np.load(folder / f"{name}.loaded.npy")
+    return expected, found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_fresh_process_loads_the_aligned_model(reloaded, name):
+    expected, found = (side[name] for side in reloaded)
+    assert nameless(found["rows"]) == nameless(expected["rows"])
+    np.testing.assert_allclose(found["values"], expected["values"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_fresh_process_goes_on_training_with_the_same_loss(reloaded, name):
+    expected, found = (side[name] for side in reloaded)
+    np.testing.assert_allclose(found["losses"], expected["losses"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_weights_files_go_from_one_aligned_model_to_another(tmp_path, name):
+    model, other = aligned(name), aligned(name)
+    model.save_weights(tmp_path / "model.weights.h5")
+    other.load_weights(tmp_path / "model.weights.h5")
+    assert len(model.weights) == len(other.weights)
+    for weight, read in zip(model.weights, other.weights, strict=True):
+        np.testing.assert_array_equal(weight, read)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_config_describes_the_alignment(name):
+    model = aligned(name, layers=0, **WEIGHTS)
+    config = json.loads(json.dumps(keras.saving.serialize_keras_object(model)))
+    config["compile_config"] = None
+    copy = keras.saving.deserialize_keras_object(config)
+    assert nameless(rows(copy)) == nameless(rows(model))
+    assert rows(copy)[0]["alignment_weight"] == 0.25
+
+
+@pytest.mark.parametrize("name", ["backbone", "pieces", "functional", "nested"])
+def test_a_clone_is_aligned(name):
+    model = aligned(name, layers=-1, **WEIGHTS)
+    assert nameless(rows(keras.models.clone_model(model))) == nameless(rows(model))
+
+
+def test_the_files_of_a_stripped_model_do_not_mention_the_library(tmp_path):
+    for name in ("backbone", "nested", "subclassed"):
+        file = tmp_path / f"{name}.keras"
+        strip_alignment(aligned(name)).save(file)
+        with zipfile.ZipFile(file) as archive:
+            assert "align" not in archive.read("config.json").decode()
+
+
+def test_a_weights_file_of_a_plain_model_is_not_taken_for_an_aligned_one(tmp_path):
+    model = small_models.backbone()
+    model.save_weights(tmp_path / "plain.weights.h5")
+    with pytest.raises(ValueError, match="could not be loaded"):
+        align_model(model).load_weights(tmp_path / "plain.weights.h5")
+
+
+def test_a_saved_model_of_the_stripped_view_holds_nothing_of_the_alignment(tmp_path):
+    model = aligned("classifier")
+    inputs = {
+        key: value.astype(model.input[key].dtype)
+        for key, value in small_models.tokens().items()
+    }
+    expected = keras.ops.convert_to_numpy(model(inputs))
+    strip_alignment(model).export(tmp_path / "export", verbose=False)
+    saved = tf.saved_model.load(str(tmp_path / "export"))
+    np.testing.assert_array_equal(saved.serve(inputs), expected)
+    read = tf.train.load_checkpoint(str(tmp_path / "export" / "variables/variables"))
+    keys = read.get_variable_to_shape_map()
+    assert not [key for key in keys if "align" in key]
+
+
+def test_a_layer_restored_before_it_is_built_is_aligned_when_it_is():
+    block = small_models.Block(name="block")
+    block(small_models.vectors())
+    align_model(block, **WEIGHTS)
+    config = block.get_config()
+    config["aligned_host"].pop("build_config")
+    for _ in range(2):  # an unbuilt layer still knows how it is aligned
+        copy = type(block).from_config(config)
+        assert not copy.built
+        config = copy.get_config()
+        assert config["alignments"][0]["alignment_weight"] == 0.25
+    copy(small_models.vectors())
+    assert nameless(rows(copy)) == nameless(rows(block))
+    assert [w.path for w in copy.trainable_weights if "noop" in w.path] == []
+
+
+def test_a_config_that_does_not_fit_its_layer_is_an_error():
+    model = aligned("backbone")
+    config = model.get_config()
+    config["alignments"] = config["alignments"][:1]
+    with pytest.raises(ValueError, match="describes 1 attention layers, but 2"):
+        type(model).from_config(config)
+
+
+def test_a_host_still_takes_the_config_of_its_plain_class():
+    config = small_models.backbone().get_config()
+    copy = type(aligned("backbone")).from_config(config)
+    assert all(row["alignment"] is None for row in rows(copy))
+
+
+def test_presets_are_refused(tmp_path):
+    for name in ("backbone", "classifier"):
+        with pytest.raises(NotImplementedError, match="strip_alignment"):
+            aligned(name).save_to_preset(str(tmp_path / name))
+
+
+def test_converted_classes_are_not_offered_to_keras_hub():
+    model = aligned("backbone")
+    objects = keras.saving.get_custom_objects().values()
+    assert type(model) not in objects
+    assert type(model).__name__ == "BertBackbone"
+    assert type(model).__mro__[2] in objects
+
+
+def test_a_weight_that_is_a_variable_is_saved_as_its_value(tmp_path):
+    weight = keras.Variable(0.5, trainable=False, dtype="float32")
+    model = aligned("functional", alignment_weight=weight)
+    model.save(tmp_path / "model.keras")
+    copy = keras.models.load_model(tmp_path / "model.keras")
+    assert [row["alignment_weight"] for row in rows(copy)] == [0.5, 0.5]
