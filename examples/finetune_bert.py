@@ -21,6 +21,7 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import estimating
 import fetching
 import finetuning
 import glue
@@ -142,7 +143,7 @@ def announce(task, settings, count):
     """Says what is going to happen and how long it will take."""
     train_size = min(settings.train_size, len(task.train))
     tests = ", ".join(f"{len(s)} {name}" for name, s in task.tests.items())
-    minutes = finetuning.estimate_seconds(task, settings, count) / 60
+    minutes = estimating.estimate_seconds(task, settings, count) / 60
     print(
         f"{task.name}: fine-tuning {count} times on {train_size} sentences of up to "
         f"{settings.sequence_length} tokens, {settings.epochs} epoch(s), learning "

@@ -4,6 +4,7 @@ The functions of this module are the steps of `finetune_bert.py`, for scripts th
 repeat them with other settings.
 """
 
+import contextlib
 import dataclasses
 import time
 
@@ -59,38 +60,8 @@ class StepTimer(keras.callbacks.Callback):
         self.seconds.append(time.perf_counter() - self.begin)
 
     def median(self):
-        """The median without the first two steps, which trace and compile."""
-        return float(np.median(self.seconds[2:] or self.seconds))
-
-
-def estimate_seconds(task, settings, count):
-    """Estimates how long `count` runs will take on this machine.
-
-    A training step needs some 6 floating-point operations per weight and token,
-    a prediction 2. Their speed is taken from a matrix product, of which a whole
-    model reached about the share below; starting and compiling come on top.
-    """
-    share, start, compilation, drawing = 0.6, 15.0, 35.0, 15.0
-    model = build(settings, len(task.classes), seed=0)
-    weights = model.count_params() - model.backbone.token_embedding.count_params()
-    trained = min(settings.train_size or len(task.train), len(task.train))
-    predicted = sum(len(test) for test in task.tests.values())
-    predicted += settings.epochs * len(task.validation)
-    sentences = 6 * settings.epochs * trained + 2 * predicted
-    operations = sentences * settings.sequence_length * weights
-    seconds = compilation + operations / (share * matrix_product_speed())
-    return start + drawing + count * seconds
-
-
-def matrix_product_speed(size=1024, repetitions=10):
-    """Measures floating-point operations per second."""
-    matrix = keras.random.normal((size, size))
-    keras.ops.convert_to_numpy(keras.ops.matmul(matrix, matrix))
-    begin = time.perf_counter()
-    for _ in range(repetitions):
-        product = keras.ops.matmul(matrix, matrix)
-    keras.ops.convert_to_numpy(product)
-    return repetitions * 2 * size**3 / (time.perf_counter() - begin)
+        """The median without the first step, which compiles; NaN if it is all."""
+        return float(np.median(self.seconds[1:])) if self.seconds[1:] else np.nan
 
 
 def build(settings, num_classes, seed):
@@ -128,8 +99,19 @@ def encode(preprocessor, sentences):
     """Returns `sentences` as a model's inputs, a dictionary of arrays."""
     columns = tuple(np.array(column, object) for column in sentences.columns)
     texts = columns if len(columns) > 1 else columns[0]
-    inputs = preprocessor(texts)
+    # With nothing else, a pair would be taken for sentences and labels.
+    inputs = preprocessor(texts, None)
     return {name: keras.ops.convert_to_numpy(array) for name, array in inputs.items()}
+
+
+@contextlib.contextmanager
+def taking_tokens(model):
+    """Lets fit and predict take what `encode` returns instead of strings."""
+    preprocessor, model.preprocessor = model.preprocessor, None
+    try:
+        yield
+    finally:
+        model.preprocessor = preprocessor
 
 
 def compile_model(model, settings, steps):
@@ -150,32 +132,25 @@ def compile_model(model, settings, steps):
 def train(model, task, settings, seed):
     """Fine-tunes a model; returns its history and the median step time."""
     sentences = task.train.first(settings.train_size or len(task.train))
-    batch_size = min(settings.batch_size, len(sentences))
-    steps = len(sentences) // batch_size * settings.epochs
-    train_set = batches(
-        encode(model.preprocessor, sentences), sentences.labels, batch_size, seed=seed
-    )
-    held_out = task.validation.first(len(task.validation) // batch_size * batch_size)
-    validation = batches(
-        encode(model.preprocessor, held_out), held_out.labels, batch_size
-    )
-    # The sentences are encoded by now: fit receives tokens, not strings.
-    preprocessor, model.preprocessor = model.preprocessor, None
-    compile_model(model, settings, steps)
+    train_set = batches(model, sentences, settings.batch_size, seed)
+    validation = None
+    if len(task.validation):
+        validation = batches(model, task.validation, settings.batch_size)
+    compile_model(model, settings, settings.epochs * len(train_set))
     timer = StepTimer()
-    history = model.fit(
-        train_set,
-        validation_data=validation if len(held_out) else None,
-        epochs=settings.epochs,
-        shuffle=False,  # the data set does it
-        callbacks=[timer],
-        verbose=settings.verbose,
-    )
-    model.preprocessor = preprocessor
+    with taking_tokens(model):
+        history = model.fit(
+            train_set,
+            validation_data=validation,
+            epochs=settings.epochs,
+            shuffle=False,  # the data set does it
+            callbacks=[timer],
+            verbose=settings.verbose,
+        )
     return history.history, timer.median()
 
 
-def batches(inputs, labels, batch_size, seed=None):
+def batches(model, sentences, batch_size, seed=None):
     """Returns full batches, in an order that `seed` alone decides.
 
     All batches have the same shape, so that XLA compiles once; the few sentences
@@ -183,9 +158,11 @@ def batches(inputs, labels, batch_size, seed=None):
     """
     import tensorflow as tf
 
-    data = tf.data.Dataset.from_tensor_slices((inputs, labels))
+    inputs = encode(model.preprocessor, sentences)
+    data = tf.data.Dataset.from_tensor_slices((inputs, sentences.labels))
     if seed is not None:
-        data = data.shuffle(len(labels), seed=seed, reshuffle_each_iteration=True)
+        data = data.shuffle(len(sentences), seed=seed, reshuffle_each_iteration=True)
+    batch_size = min(batch_size, len(sentences))
     return data.batch(batch_size, drop_remainder=True).prefetch(2)
 
 
@@ -194,13 +171,9 @@ def predict(model, inputs, batch_size=64):
     count = len(next(iter(inputs.values())))
     # Rows of padding complete the last batch: one shape, one compilation.
     rows = np.arange(-(-count // batch_size) * batch_size) % count
-    preprocessor, model.preprocessor = model.preprocessor, None
-    logits = model.predict(
-        {name: array[rows] for name, array in inputs.items()},
-        batch_size=batch_size,
-        verbose=0,
-    )
-    model.preprocessor = preprocessor
+    inputs = {name: array[rows] for name, array in inputs.items()}
+    with taking_tokens(model):
+        logits = model.predict(inputs, batch_size=batch_size, verbose=0)
     return keras.ops.convert_to_numpy(
         keras.ops.softmax(keras.ops.cast(logits[:count], "float32"))
     )
@@ -236,11 +209,12 @@ def run_one(task, alignment, seed, settings, alignment_weight=None):
         `labels`) and `model`.
     """
     model = build(settings, len(task.classes), seed)
-    if alignment not in (None, "none"):
-        options = {}
-        if alignment_weight is not None:
-            options["alignment_weight"] = alignment_weight
-        keras_align.align_model(model, alignment=alignment, **options)
+    if alignment in (None, "none"):
+        alignment = alignment_weight = None
+    else:
+        keras_align.align_model(model, alignment, alignment_weight)
+        report = keras_align.alignment_report(model)
+        alignment_weight = report.aligned[0].alignment_weight
     history, seconds = train(model, task, settings, seed)
     tests = {}
     for name, sentences in task.tests.items():

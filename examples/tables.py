@@ -69,6 +69,8 @@ def text(task, runs, settings):
         "\nECE: expected calibration error, 10 bins. Total MMD: distance between keys "
         "and\nqueries, summed over layers and heads (unbiased, all tokens pooled)."
     )
+    if len(alignments) > 1:
+        rows[-1] += f"\nWeight of the alignment loss: {runs[-1]['weight']:g}."
     return "\n".join(rows)
 
 

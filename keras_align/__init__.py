@@ -1,6 +1,6 @@
-"""Keras attention whose keys and queries are trained to follow the same distribution."""
+"""Keras attention whose keys and queries follow the same distribution."""
 
-from keras_align import divergences
+from keras_align import divergences, visualization
 from keras_align.adversary import Adversary, reverse_gradient
 from keras_align.alignments import (
     AdversarialAlignment,
@@ -10,7 +10,10 @@ from keras_align.alignments import (
     OptimalTransportAlignment,
     register_alignment,
 )
+from keras_align.conversion import align_model, alignment_report, strip_alignment
+from keras_align.diagnostics import measure_alignment
 from keras_align.layers import AlignedGroupedQueryAttention, AlignedMultiHeadAttention
+from keras_align.metrics import ExpectedCalibrationError
 
 __all__ = [
     "AdversarialAlignment",
@@ -19,10 +22,16 @@ __all__ = [
     "AlignedMultiHeadAttention",
     "Alignment",
     "ConditionalTransportAlignment",
+    "ExpectedCalibrationError",
     "MaximumMeanDiscrepancyAlignment",
     "OptimalTransportAlignment",
+    "align_model",
+    "alignment_report",
     "divergences",
+    "measure_alignment",
     "register_alignment",
     "reverse_gradient",
+    "strip_alignment",
+    "visualization",
 ]
 __version__ = "0.1.0"

@@ -11,10 +11,10 @@ NeurIPS 2021 (arXiv 2110.12567).
 
 from keras import ops
 
-from keras_align import numerics
+from keras_align import checks, numerics
 from keras_align.sinkhorn import transport_plan
 
-_COSTS = ("cosine", "sqeuclidean")
+COSTS = ("cosine", "sqeuclidean")
 
 
 def adversarial(query_logits, key_logits, query_mask=None, key_mask=None):
@@ -71,8 +71,7 @@ def conditional_transport(
     Returns:
         float32 tensor `(B, N)` in [0, 2].
     """
-    if not 0.0 <= rho <= 1.0:
-        raise ValueError(f"Argument `rho` must be in [0, 1]. Received: rho={rho}")
+    checks.fraction("rho", rho)
     query_critic = numerics.l2_normalize(numerics.to_float32(query_critic))
     key_critic = numerics.l2_normalize(numerics.to_float32(key_critic))
     logits = ops.einsum(
@@ -125,8 +124,7 @@ def optimal_transport(
     Returns:
         float32 tensor `(B, N)`, never negative.
     """
-    if cost not in _COSTS:
-        raise ValueError(f"Argument `cost` must be one of {_COSTS}. Received: {cost=}")
+    checks.choice("cost", cost, COSTS)
     query, key = numerics.to_float32(query, key)
     if cost == "cosine":
         unit_query, unit_key = numerics.l2_normalize(query), numerics.l2_normalize(key)
@@ -166,10 +164,7 @@ def maximum_mean_discrepancy(
     Returns:
         float32 tensor `(B, N)`; in [0, 2] when biased, possibly below 0 when unbiased.
     """
-    if not bandwidth > 0.0:
-        raise ValueError(
-            f"Argument `bandwidth` must be positive. Received: bandwidth={bandwidth}"
-        )
+    checks.positive("bandwidth", bandwidth)
     query, key = numerics.to_float32(query, key)
     query_weight = numerics.token_weights(query_mask, query)
     key_weight = numerics.token_weights(key_mask, key)

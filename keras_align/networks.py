@@ -3,28 +3,11 @@
 import keras
 from keras import layers, ops
 
-
-SPEED = 1.0  # experiment
-
-
-class _Dense(layers.Layer):
-    def __init__(self, units, speed, activation=None, bias=0.0, **kwargs):
-        super().__init__(dtype="float32", **kwargs)
-        self.units, self.speed, self.bias_start = units, speed, bias
-        self.activation = keras.activations.get(activation)
-
-    def build(self, input_shape):
-        a = (6.0 / (input_shape[-1] + self.units)) ** 0.5 / self.speed
-        self.kernel = self.add_weight(shape=(input_shape[-1], self.units), initializer=keras.initializers.RandomUniform(-a, a), name="kernel")
-        self.bias = self.add_weight(shape=(self.units,), initializer=keras.initializers.Constant(self.bias_start / self.speed), name="bias")
-        self.built = True
-
-    def call(self, x):
-        return self.activation(ops.matmul(x, self.kernel * self.speed) + self.bias * self.speed)
+from keras_align import checks
 
 
-def _dense(units, name, activation=None, bias_initializer=None):
-    return _Dense(units, SPEED, activation, 0.0 if bias_initializer is None else bias_initializer.value, name=name)
+def _dense(units, name, **kwargs):
+    return layers.Dense(units, dtype="float32", name=name, **kwargs)
 
 
 @keras.saving.register_keras_serializable(package="keras_align")
@@ -73,12 +56,8 @@ class _FeatureNetwork(layers.Layer):
 
     def __init__(self, hidden_dim=16, feature_dim=16, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
-        for name, value in (("hidden_dim", hidden_dim), ("feature_dim", feature_dim)):
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(
-                    f"Argument `{name}` must be a positive integer. "
-                    f"Received: {name}={value!r}"
-                )
+        checks.positive_integer("hidden_dim", hidden_dim)
+        checks.positive_integer("feature_dim", feature_dim)
         self.hidden_dim = hidden_dim
         self.feature_dim = feature_dim
 

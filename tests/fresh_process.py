@@ -8,11 +8,11 @@ import pathlib
 import sys
 import warnings
 
+import keras
 import keras_nlp  # noqa: F401  (registers the classes of its models)
 import numpy as np
 import small_models
 
-import keras
 import keras_align
 
 
@@ -22,7 +22,7 @@ def main(folder):
         name = file.stem
         with warnings.catch_warnings(action="ignore"):  # custom compile of keras-nlp
             model = keras.models.load_model(file)
-        rows = keras_align.conversion.alignment_report(model).to_dicts()
+        rows = keras_align.alignment_report(model).to_dicts()
         np.save(folder / f"{name}.loaded.npy", small_models.predict(model, name))
         losses = small_models.train(model, name) if model.compiled else None
         results[name] = {"rows": rows, "losses": losses}

@@ -17,7 +17,8 @@ class Block(keras.layers.Layer):
         self.norm = keras.layers.LayerNormalization()
 
     def build(self, input_shape):
-        self.attention.build(input_shape, input_shape)
+        if not self.attention.built:
+            self.attention.build(input_shape, input_shape)
         self.norm.build(input_shape)
 
     def call(self, x):
@@ -183,8 +184,9 @@ def predict(model, name):
 
 
 def compile_model(model, name):
-    """Compiles for `train`."""
+    """Compiles for `train`; eager, but for one model, as tracing takes seconds."""
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     loss = loss if name == "classifier" else "mse"
-    model.compile("adam", loss, metrics=None, jit_compile=False)
+    eager = name != "pieces"
+    model.compile("adam", loss, metrics=None, run_eagerly=eager, jit_compile=False)
     return model

@@ -11,8 +11,8 @@ import keras_align
 from keras_align.alignments import Alignment, register_alignment
 from keras_align.conversion import (
     align_model,
-    alignment_report,
     aligning,
+    alignment_report,
     strip_alignment,
 )
 
@@ -37,8 +37,8 @@ class Fragile(Alignment):
 class OwnAttention(keras.layers.MultiHeadAttention):
     """Attention of a user, with a `call` of its own."""
 
-    def call(self, query, value, **kwargs):
-        return super().call(query, value)
+    def call(self, query, value, key=None, training=None):
+        return super().call(query, value, key, training=training)
 
 
 def state(model):
@@ -48,7 +48,7 @@ def state(model):
         "classes": [type(each) for each in layers],
         "names": [(each.name, each.path) for each in layers],
         "attributes": [sorted(set(vars(each)) - TRACES) for each in layers],
-        "weights": [(w.path, w.trainable, np.array(w).tolist()) for w in model.weights],
+        "weights": [(w.path, w.trainable, w.numpy().tolist()) for w in model.weights],
         "trainable": [id(w) for w in model.trainable_weights],
         "metrics": [metric.name for metric in model.metrics],
         "losses": len(model.losses),
@@ -83,9 +83,12 @@ def test_training_moves_every_alignment_and_strip_leaves_no_trace(name):
     align_model(model, alignment_weight=1.0)
     added = [w for w in model.trainable_weights if "alignment" in w.path]
     assert len(model.weights) > len(names)
-    start = [np.array(weight) for weight in added]
+    start = [weight.numpy() for weight in added]
     small_models.train(model, name)
-    moved = [not np.array_equal(*pair) for pair in zip(start, added, strict=True)]
+    moved = [
+        not np.array_equal(old, new.numpy())
+        for old, new in zip(start, added, strict=True)
+    ]
     assert all(moved)
     values = small_models.predict(model, name)
     strip_alignment(model)
@@ -112,7 +115,7 @@ def test_every_layer_gets_an_alignment_of_its_own():
     assert first.hidden_dim == second.hidden_dim == 24
     assert len({id(first), id(second), id(given)}) == 3
     assert not given.built
-    assert not np.array_equal(first.weights[0], second.weights[0])
+    assert not np.array_equal(first.weights[0].numpy(), second.weights[0].numpy())
 
 
 @pytest.mark.parametrize("name", ["ct", "gan", "ot", "mmd"])
@@ -244,14 +247,14 @@ def test_an_undone_layer_keeps_the_alignment_none_of_its_constructor():
 
 def test_an_unbuilt_model_is_an_error_with_its_remedy():
     for model in (small_models.Encoder(), small_models.Block()):
-        with pytest.raises(ValueError, match="Call (it|the model) once on data"):
+        with pytest.raises(ValueError, match=r"Call (it|the model) once on data"):
             align_model(model)
         assert not model.built
 
 
 def test_a_model_without_attention_is_an_error():
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
-    with pytest.raises(ValueError, match="has no .*MultiHeadAttention"):
+    with pytest.raises(ValueError, match=r"has no .*MultiHeadAttention"):
         align_model(model)
     with pytest.raises(ValueError, match="has no aligned attention"):
         strip_alignment(model)
@@ -282,7 +285,7 @@ def test_a_model_that_never_hears_of_training_is_an_error():
 
     model = Deaf()
     model(small_models.vectors())
-    with pytest.raises(ValueError, match="Deaf.call` has no argument `training`"):
+    with pytest.raises(ValueError, match=r"Deaf\.call` has no argument `training`"):
         align_model(model)
     assert paths(model) == []
 
@@ -291,7 +294,7 @@ def test_a_compiled_model_keeps_its_settings():
     model = small_models.transformer()
     optimizer = keras.optimizers.AdamW(0.02, weight_decay=0.3, clipnorm=1.0)
     optimizer.exclude_from_weight_decay(var_names=["bias"])
-    model.compile(optimizer, "mse", metrics=["mae"], jit_compile=False)
+    model.compile(optimizer, "mse", metrics=["mae"], run_eagerly=True)
     small_models.train(model, "transformer")
     align_model(model)
     config = optimizer.get_config()
@@ -299,7 +302,7 @@ def test_a_compiled_model_keeps_its_settings():
     assert model.optimizer.get_config() == config
     decays = {w.name: model.optimizer._use_weight_decay(w) for w in model.weights}
     assert not decays["bias"] and decays["kernel"]
-    assert (model.loss, model.jit_compile) == ("mse", False)
+    assert (model.loss, model.run_eagerly) == ("mse", True)
     assert model.optimizer.iterations == 0
     small_models.train(model, "transformer")
     assert {"mae", "alignment_loss"} <= set(model.history.history)
@@ -331,13 +334,9 @@ def test_a_compile_that_cannot_be_repeated_is_an_error():
     x = keras.layers.MultiHeadAttention(2, 8, name="attention")(inputs, inputs)
     model = Own(inputs, x)
     model.compile(0.1)
-    for convert in (align_model, strip_alignment):
-        with pytest.raises(ValueError, match="compile` of its own"):
-            convert(model)
-        model.compiled = False
+    with pytest.raises(ValueError, match="compile` of its own"):
         align_model(model)
-        model.compiled = True
-    assert paths(model) == ["attention"]
+    assert paths(model) == []
 
 
 def test_a_model_built_with_aligned_layers_is_stripped():

@@ -8,6 +8,8 @@ import small_models
 from keras_align.conversion import align_model
 from keras_align.diagnostics import measure_alignment, record_attention
 
+to_numpy = keras.ops.convert_to_numpy
+
 
 def gaussian_mmd(x, y, bandwidth):
     """Unbiased squared MMD of two clouds `(n, H)`, pair by pair in float64."""
@@ -47,8 +49,8 @@ def test_measure_is_the_mmd_of_the_pooled_real_tokens():
     model, inputs = attention_model(), padded()
     layer = model.get_layer("attention")
     real = inputs["tokens"][inputs["mask"]].astype("float32")[None]
-    query = np.array(layer.query_dense(real))[0]  # (tokens, N, H)
-    key = np.array(layer.key_dense(real))[0]
+    query = to_numpy(layer.query_dense(real))[0]  # (tokens, N, H)
+    key = to_numpy(layer.key_dense(real))[0]
     measure = measure_alignment(model, inputs, batch_size=2)
     expected = [gaussian_mmd(query[:, n], key[:, n], 8**0.5) for n in range(2)]
     assert list(measure.per_layer) == ["attention"]
@@ -142,7 +144,7 @@ def test_records_of_cross_attention_grouped_queries_and_causal_masks():
     assert grouped.query.shape == (2, 5, 6, 4)
     assert grouped.key.shape == (2, 3, 6, 4)
     assert grouped.scores.shape == (2, 6, 5, 3)
-    own = np.array(layer.key_dense(inputs[1])) if hasattr(layer, "key_dense") else None
+    own = to_numpy(layer.key_dense(inputs[1])) if hasattr(layer, "key_dense") else None
     np.testing.assert_array_equal(grouped.key[:, :, 0], grouped.key[:, :, 2])
     assert own is None or np.allclose(own[:, :, 1], grouped.key[:, :, 5], atol=1e-5)
     assert np.all(np.triu(causal.scores[0, 0], 1) == 0)
@@ -168,13 +170,10 @@ def test_calls_of_a_shared_layer_are_kept_apart():
 
 
 def test_texts_go_through_the_preprocessor():
-    class Lengths(keras.layers.Layer):
-        def call(self, texts):
-            sizes = np.array([len(text) for text in texts])
-            return np.tile(sizes[:, None, None], (1, 4, 16)).astype("float32")
-
     class Reader(keras.Model):
-        preprocessor = Lengths()
+        def preprocessor(self, texts):
+            sizes = np.array([len(text) for text in texts], "float32")
+            return np.tile(sizes[:, None, None], (1, 4, 16))
 
     inputs = keras.Input((4, 16))
     x = keras.layers.MultiHeadAttention(2, 8, name="attention")(inputs, inputs)

@@ -1,16 +1,38 @@
 """AA-GAN: a discriminator tells queries from keys."""
 
-from keras_align import divergences, numerics
+from keras_align import divergences
 from keras_align.adversary import Adversary
-from keras_align.alignments.alignment import Alignment, register_alignment, standardize
+from keras_align.alignments.alignment import (
+    Alignment,
+    register_alignment,
+    standardize,
+)
 from keras_align.networks import Discriminator
 
 
 @register_alignment("gan")
 class AdversarialAlignment(Alignment):
-    """Adversarial alignment, AA-GAN."""
+    """Adversarial alignment, AA-GAN: `E_q[log D(q)] + E_k[log(1 - D(k))]`.
 
-    standardized = True
+    The discriminator maximises it, through a gradient reversal, while the rest of the
+    model minimises it. It sees queries and keys standardised together, so that nothing
+    is won by moving or stretching both clouds. The objective has no lower bound for the
+    model, which is why its default weight is the smallest.
+
+    Args:
+        hidden_dim: int, width of the discriminator's hidden layer. Defaults to `16`.
+
+    Call arguments and returns: see `Alignment`.
+
+    Example:
+
+    >>> alignment = AdversarialAlignment()
+    >>> x = keras.random.normal((2, 5, 4, 8))
+    >>> alignment(x, x).shape
+    (2, 4)
+    """
+
+    default_weight = 0.003
 
     def __init__(self, hidden_dim=16, **kwargs):
         super().__init__(**kwargs)
@@ -23,14 +45,7 @@ class AdversarialAlignment(Alignment):
         self.discriminator.build((None, query_shape[-1]))
 
     def call(self, query, key, query_mask=None, key_mask=None):
-        query, key = numerics.to_float32(query, key)
-        if self.standardized:
-            query, key = standardize(
-                query,
-                key,
-                numerics.token_weights(query_mask, query),
-                numerics.token_weights(key_mask, key),
-            )
+        query, key = standardize(query, key, query_mask, key_mask)
         return divergences.adversarial(
             self.discriminator(query), self.discriminator(key), query_mask, key_mask
         )

@@ -3,6 +3,8 @@
 import keras
 from keras import layers, ops
 
+from keras_align import numerics
+
 _REGISTRY = {}
 
 
@@ -114,18 +116,27 @@ def serialize_alignment(alignment):
     return None if alignment is None else keras.saving.serialize_keras_object(alignment)
 
 
-def standardize(query, key, query_weight, key_weight):
+def standardize(query, key, query_mask=None, key_mask=None):
     """Centres and scales queries and keys of each sample and head together.
 
+    A network that sees them so gives the same loss wherever the two clouds lie and
+    however large they are: only their displacement and shapes count. Without it, the
+    model can lower an adversarial loss by moving away from where the adversary has
+    learned, and at the small learning rates of fine-tuning it does.
+
     Args:
-        query: float32 `(B, T, N, H)`.
-        key: float32 `(B, S, N, H)`.
-        query_weight: float32 `(B, T)`, uniform over the real tokens.
-        key_weight: float32 `(B, S)`.
+        query: float tensor `(B, T, N, H)`.
+        key: float tensor `(B, S, N, H)`.
+        query_mask: boolean tensor `(B, T)` or `None`.
+        key_mask: boolean tensor `(B, S)` or `None`.
 
     Returns:
-        Pair of tensors of the same shapes: pooled mean 0, pooled mean square 1.
+        Pair of float32 tensors of the same shapes, over the real tokens of pooled mean
+        0 and pooled mean square 1.
     """
+    query, key = numerics.to_float32(query, key)
+    query_weight = numerics.token_weights(query_mask, query)
+    key_weight = numerics.token_weights(key_mask, key)
 
     def pooled(of_query, of_key):
         mean = ops.einsum("bt,btnh->bnh", query_weight, of_query)

@@ -1,19 +1,50 @@
 """AA-CT: bidirectional conditional transport."""
 
-from keras_align import divergences, numerics
+from keras_align import checks, divergences
 from keras_align.adversary import Adversary
-from keras_align.alignments.alignment import Alignment, register_alignment, standardize
+from keras_align.alignments.alignment import (
+    Alignment,
+    register_alignment,
+    standardize,
+)
 from keras_align.networks import Critic, Navigator
 
 
 @register_alignment("ct")
 class ConditionalTransportAlignment(Alignment):
-    """Conditional transport alignment, AA-CT."""
+    """Conditional transport alignment, AA-CT, the paper's best.
 
-    standardized = True
+    The critic defines the transport cost and maximises it, through a gradient reversal;
+    the navigator defines who is transported to whom and minimises it together with the
+    rest of the model. Both see queries and keys standardised together, so that nothing
+    is won by moving or stretching both clouds. Formula:
+    `divergences.conditional_transport`.
+
+    The paper's released code differs: it reverses the navigator's gradient too,
+    normalises the navigator's features, and transports across the heads of a token.
+
+    Args:
+        hidden_dim: int, width of the hidden layer of critic and navigator. Defaults to
+            `16`.
+        feature_dim: int, width of their features. Defaults to `16`.
+        rho: float in [0, 1], weight of the direction from queries to keys. Defaults to
+            `0.5`.
+
+    Call arguments and returns: see `Alignment`.
+
+    Example:
+
+    >>> alignment = ConditionalTransportAlignment(feature_dim=8)
+    >>> x = keras.random.normal((2, 5, 4, 8))
+    >>> alignment(x, x).shape
+    (2, 4)
+    """
+
+    default_weight = 0.02
 
     def __init__(self, hidden_dim=16, feature_dim=16, rho=0.5, **kwargs):
         super().__init__(**kwargs)
+        checks.fraction("rho", rho)
         self.hidden_dim = hidden_dim
         self.feature_dim = feature_dim
         self.rho = rho
@@ -27,14 +58,7 @@ class ConditionalTransportAlignment(Alignment):
         self.navigator.build((None, query_shape[-1]))
 
     def call(self, query, key, query_mask=None, key_mask=None):
-        query, key = numerics.to_float32(query, key)
-        if self.standardized:
-            query, key = standardize(
-                query,
-                key,
-                numerics.token_weights(query_mask, query),
-                numerics.token_weights(key_mask, key),
-            )
+        query, key = standardize(query, key, query_mask, key_mask)
         return divergences.conditional_transport(
             self.critic(query),
             self.critic(key),

@@ -1,20 +1,45 @@
-"""Matching by the maximum mean discrepancy itself."""
+"""Matching by the measure of alignment itself, the maximum mean discrepancy."""
 
-from keras_align import divergences
+import math
+
+from keras_align import checks, divergences
 from keras_align.alignments.alignment import Alignment, register_alignment
 
 
 @register_alignment("mmd")
 class MaximumMeanDiscrepancyAlignment(Alignment):
-    """Maximum mean discrepancy alignment."""
+    """Maximum mean discrepancy alignment: no network, nothing adversarial.
 
-    def __init__(self, bandwidth=1.0, **kwargs):
+    Formula: `divergences.maximum_mean_discrepancy`, biased. Under a kernel much
+    narrower than the distances of the vectors nothing attracts anything; the default
+    bandwidth grows with the head size as those distances do.
+
+    Args:
+        bandwidth: float > 0, the kernel's standard deviation, or `None`, the default,
+            for the square root of the head size.
+
+    Call arguments and returns: see `Alignment`.
+
+    Example:
+
+    >>> alignment = MaximumMeanDiscrepancyAlignment(bandwidth=2.0)
+    >>> x = keras.random.normal((2, 5, 4, 8))
+    >>> alignment(x, x).shape
+    (2, 4)
+    """
+
+    default_weight = 0.01
+
+    def __init__(self, bandwidth=None, **kwargs):
         super().__init__(**kwargs)
+        if bandwidth is not None:
+            checks.positive("bandwidth", bandwidth)
         self.bandwidth = bandwidth
 
     def call(self, query, key, query_mask=None, key_mask=None):
+        bandwidth = self.bandwidth or math.sqrt(query.shape[-1])
         return divergences.maximum_mean_discrepancy(
-            query, key, query_mask, key_mask, bandwidth=self.bandwidth
+            query, key, query_mask, key_mask, bandwidth=bandwidth
         )
 
     def get_config(self):

@@ -6,13 +6,8 @@ import inspect
 import keras
 
 from keras_align.conversion import keras_internals
-from keras_align.conversion.finding import find_attention, select
-from keras_align.conversion.hosts import (
-    leave_host,
-    make_host,
-    needs_host,
-    parents_of,
-)
+from keras_align.conversion.finding import find_attention, holders, select
+from keras_align.conversion.hosts import leave_host, make_host, needs_host
 from keras_align.conversion.recompiling import compiled_models, recompile
 from keras_align.conversion.supported import is_aligned
 from keras_align.conversion.swapping import checked, make_aligned, snapshot
@@ -68,17 +63,16 @@ def align_model(model, alignment="ct", alignment_weight=None, layers=None):
         raise ValueError(_nothing_to_align(model, others))
     chosen = select(found, layers)
     _check_layers(chosen)
-    parents = parents_of(chosen)
-    compiled = compiled_models(parents)
+    holding = holders(model, chosen)
+    compiled = compiled_models(holding)
     with contextlib.ExitStack() as undo:
         with keras_internals.variable_scope(model):
             for each in chosen:
                 undo.callback(snapshot(each.layer))
                 make_aligned(each.layer, config, alignment_weight)
-        for parent in parents:
-            if needs_host(parent):
-                undo.callback(leave_host, parent)
-                make_host(parent)
+        for holder in filter(needs_host, holding):
+            undo.callback(leave_host, holder)
+            make_host(holder)
         recompile(compiled)
         undo.pop_all()
     return model

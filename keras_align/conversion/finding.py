@@ -16,12 +16,10 @@ class Found:
     Attributes:
         path: string, the names from below the model to the layer, joined by "/".
         layer: the attention layer.
-        parents: tuple of the layers that hold it, the model first.
     """
 
     path: str
     layer: keras.layers.Layer
-    parents: tuple
 
 
 def find_attention(model):
@@ -44,26 +42,51 @@ def find_attention(model):
         )
     supported, others, seen, taken = [], [], set(), {}
 
-    def visit(layer, parents, names):
+    def visit(layer, names):
         if id(layer) in seen:
             return
         seen.add(id(layer))
         if is_supported(layer):
-            supported.append(Found(unique(names, layer), layer, parents))
+            supported.append(Found(unique(names, layer), layer))
             return
         before = len(supported) + len(others)
         for child in keras_internals.sublayers(layer):
-            visit(child, (*parents, layer), (*names, child.name))
+            visit(child, (*names, child.name))
         if len(supported) + len(others) == before and is_other_attention(layer):
-            others.append(Found(unique(names, layer), layer, parents))
+            others.append(Found(unique(names, layer), layer))
 
     def unique(names, layer):
         path = "/".join(names) or layer.name
         taken[path] = taken.get(path, 0) + 1
         return path if taken[path] == 1 else f"{path}_{taken[path]}"
 
-    visit(model, (), ())
+    visit(model, ())
     return supported, others
+
+
+def holders(model, found):
+    """The layers that hold any of the attention layers, at any depth.
+
+    Args:
+        model: the layer to search, itself included.
+        found: list of `Found`.
+
+    Returns:
+        List of layers; every layer stands before the layers that hold it.
+    """
+    holds, ordered = {id(each.layer): True for each in found}, []
+
+    def visit(layer):
+        if id(layer) not in holds:
+            holds[id(layer)] = False
+            inside = [visit(child) for child in keras_internals.sublayers(layer)]
+            if any(inside):
+                holds[id(layer)] = True
+                ordered.append(layer)
+        return holds[id(layer)]
+
+    visit(model)
+    return ordered
 
 
 def select(found, chosen):

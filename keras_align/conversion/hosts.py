@@ -15,35 +15,35 @@ import warnings
 import keras
 
 from keras_align.conversion import keras_internals
-from keras_align.conversion.finding import find_attention
+from keras_align.conversion.finding import find_attention, holders
 from keras_align.conversion.supported import PLAIN_CLASSES, is_aligned
 from keras_align.conversion.swapping import make_aligned, options
 
 _PACKAGE, _NAME = "keras_align", "AlignedHost"
-_HOST, _ALIGNMENTS = "aligned_host", "alignments"
+_KEY = "keras_align"
 
 
 class AlignedHost:
     """What a host of aligned attention has beyond its plain class."""
 
     def get_config(self):
-        """The plain config, with `"alignments"` and the plain class beside it."""
+        """The plain config; under one more key the plain class and the alignments."""
         with _plain_class(self):
             host = keras.saving.serialize_keras_object(self)
         config = host.pop("config")
         host.pop("compile_config", None)
         host.pop("shared_object_id", None)
-        return {**config, _ALIGNMENTS: _alignments(self), _HOST: host}
+        return {**config, _KEY: {"host": host, "alignments": _alignments(self)}}
 
     @classmethod
     def from_config(cls, config):
-        if _HOST not in config:  # the config of a plain layer
+        if _KEY not in config:  # the config of a plain layer
             return super().from_config(config)
-        config = dict(config)
-        alignments, plain = config.pop(_ALIGNMENTS), config.pop(_HOST)
-        host = keras.saving.deserialize_keras_object({**plain, "config": config})
+        own = {key: value for key, value in config.items() if key != _KEY}
+        host = {**config[_KEY]["host"], "config": own}
+        host = keras.saving.deserialize_keras_object(host)
         make_host(host)
-        host.__dict__["_pending_alignments"] = alignments
+        host.__dict__["_pending_alignments"] = config[_KEY]["alignments"]
         if keras_internals.has_build(host):
             keras_internals.when_built(host, functools.partial(_restore, host))
         else:
@@ -66,20 +66,6 @@ def needs_host(layer):
     except Exception:  # without a config it cannot be saved, and Keras will say so
         return True
     return _described(config) < aligned
-
-
-def parents_of(found):
-    """The layers that hold attention layers, each once, the innermost first.
-
-    Args:
-        found: list of `Found`.
-    """
-    depth = {}
-    for each in found:
-        for level, parent in enumerate(each.parents):
-            depth[id(parent)] = max(level, depth.get(id(parent), (0,))[0]), parent
-    ordered = sorted(depth.values(), key=lambda pair: -pair[0])
-    return [parent for _, parent in ordered]
 
 
 def make_host(layer):
@@ -145,16 +131,16 @@ def _restore(host):
         )
     for each, option in zip(found, alignments, strict=True):
         if option is not None:
-            align = functools.partial(_align_once, each, option)
+            align = functools.partial(_align_once, host, each, option)
             keras_internals.when_built(each.layer, align)
 
 
-def _align_once(found, option):
+def _align_once(host, found, option):
     if not is_aligned(found.layer):
         make_aligned(found.layer, **option)
-    for parent in parents_of([found]):
-        if needs_host(parent):
-            make_host(parent)
+    for holder in holders(host, [found]):
+        if needs_host(holder):
+            make_host(holder)
 
 
 def _described(config):
@@ -165,7 +151,7 @@ def _described(config):
         return 0
     name = config.get("registered_name")
     if name == f"{_PACKAGE}>{_NAME}":
-        return sum(each is not None for each in config["config"][_ALIGNMENTS])
+        return sum(each is not None for each in config["config"][_KEY]["alignments"])
     if name in map(keras.saving.get_registered_name, PLAIN_CLASSES):
         return int(config["config"]["alignment"] is not None)
     return sum(_described(value) for value in config.values())

@@ -13,11 +13,11 @@ import keras
 from keras_align.conversion import keras_internals
 
 
-def compiled_models(parents):
-    """The compiled models among `parents`; raises if one cannot be compiled again.
+def compiled_models(layers):
+    """The compiled models among `layers`; raises if one cannot be compiled again.
 
     Args:
-        parents: list of layers and models.
+        layers: list of layers and models.
 
     Raises:
         ValueError: if a model's own `compile` does not take the arguments of
@@ -25,7 +25,7 @@ def compiled_models(parents):
     """
     models = [
         each
-        for each in parents
+        for each in layers
         if isinstance(each, keras.Model) and getattr(each, "compiled", False)
     ]
     for model in models:

@@ -3,7 +3,6 @@
 from dataclasses import astuple, dataclass, fields
 
 import keras
-from keras import ops
 
 from keras_align.conversion import keras_internals
 from keras_align.conversion.finding import find_attention
@@ -135,7 +134,7 @@ def _row(found):
         return LayerReport(found.path, name, *shape, None, None, 0, note)
     weight = layer.alignment_weight
     if isinstance(weight, keras.Variable):
-        weight = float(ops.convert_to_numpy(weight))
+        weight = float(weight.numpy())
     alignment = type(layer.alignment).__name__.removesuffix("Alignment")
     added = layer.alignment.count_params() if layer.alignment.built else 0
     note = "" if keras_internals.has_trainable_projections(layer) else "frozen"

@@ -1,7 +1,7 @@
 """Turning aligned attention into the plain attention of Keras."""
 
-from keras_align.conversion.finding import find_attention
-from keras_align.conversion.hosts import AlignedHost, leave_host, parents_of
+from keras_align.conversion.finding import find_attention, holders
+from keras_align.conversion.hosts import AlignedHost, leave_host
 from keras_align.conversion.recompiling import compiled_models, recompile
 from keras_align.conversion.supported import PLAIN_CLASSES
 from keras_align.conversion.swapping import make_plain
@@ -35,12 +35,12 @@ def strip_alignment(model):
     """
     found, _ = find_attention(model)
     aligned = [each for each in found if type(each.layer) in PLAIN_CLASSES]
-    hosts = [each for each in parents_of(found) if isinstance(each, AlignedHost)]
+    hosts = [each for each in holders(model, found) if isinstance(each, AlignedHost)]
     if not (aligned or hosts):
         raise ValueError(
             f"Argument `model`: '{model.name}' has no aligned attention layer."
         )
-    compiled = compiled_models(parents_of(aligned))
+    compiled = compiled_models(holders(model, aligned))
     for each in aligned:
         make_plain(each.layer)
     for host in hosts:

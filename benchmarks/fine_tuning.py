@@ -1,0 +1,215 @@
+"""Accuracy, calibration and alignment after fine-tuning, over seeds and settings.
+
+Fine-tunes the pre-trained BERT of `examples/finetune_bert.py` on movie reviews and
+tests it there, on Amazon reviews, New York Times editorials and tweets, once for every
+alignment, learning rate and seed. Runs of one seed share the new head, the order of the
+sentences and the dropout, so differences to soft attention are paired.
+
+    python benchmarks/fine_tuning.py --output results/fine_tuning.csv
+
+Each model is built and traced once for all seeds; every run starts from the same
+pre-trained weights. Finished runs are kept in the CSV file and not repeated.
+"""
+
+import argparse
+import csv
+import dataclasses
+import pathlib
+import sys
+
+import keras
+import numpy as np
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "examples"))
+
+import fetching
+import finetuning
+import sentences
+
+import keras_align
+
+DOMAINS = tuple(sentences.DOMAINS)
+SETTING = ("alignment", "weight", "learning_rate", "seed")
+MEASURED = tuple(f"{name} {x}" for name in DOMAINS for x in ("accuracy", "ece"))
+COLUMNS = (*SETTING, *MEASURED, "mmd", "alignment_loss")
+
+
+class Bench:
+    """One model that is fine-tuned again and again from the same weights."""
+
+    def __init__(self, task, alignment, settings):
+        self.task, self.alignment, self.settings = task, alignment, settings
+        self.model = finetuning.build(settings, len(task.classes), seed=0)
+        self.weight = keras.Variable(0.0, trainable=False, name="alignment_weight")
+        self.default_weight = 0.0
+        if alignment != "none":
+            keras_align.align_model(self.model, alignment)
+            rows = keras_align.alignment_report(self.model).aligned
+            self.default_weight = rows[0].alignment_weight
+            keras_align.strip_alignment(self.model)
+            keras_align.align_model(self.model, alignment, self.weight)
+        self.train_inputs = self.encode(task.train)
+        self.tests = {name: self.encode(test) for name, test in task.tests.items()}
+        self.steps = len(task.train) // settings.batch_size * settings.epochs
+        self.learning_rate = keras.Variable(0.0, trainable=False, name="learning_rate")
+        settings = dataclasses.replace(settings, learning_rate=self.learning_rate)
+        finetuning.compile_model(self.model, settings, self.steps)
+        self.model.optimizer.build(self.model.trainable_variables)
+        variables = self.model.variables + self.model.optimizer.variables
+        self.new = {"pooled_dense/kernel", "logits/kernel"}  # not pre-trained
+        self.start = [(variable, variable.numpy()) for variable in variables]
+
+    def encode(self, part):
+        return finetuning.encode(self.model.preprocessor, part)
+
+    def reset(self, seed):
+        """Restores the first weights; draws what the seed decides."""
+        draw = np.random.default_rng(seed)
+        for variable, value in self.start:
+            if variable.dtype == "uint32":  # state of a dropout
+                value = value + np.array([seed, 0], "uint32")
+            elif variable.path in self.new:
+                value = np.clip(draw.normal(0.0, 0.02, value.shape), -0.04, 0.04)
+            variable.assign(value)
+
+    def run(self, weight, learning_rate, seed):
+        """Fine-tunes and tests; returns a row of the table."""
+        self.reset(seed)
+        self.weight.assign(weight)
+        loss = self.train(learning_rate, np.random.default_rng(1000 + seed))
+        row = dict(zip(SETTING, (self.alignment, weight, learning_rate, seed)))
+        for name, inputs in self.tests.items():
+            labels = self.task.tests[name].labels
+            scores = finetuning.score(finetuning.predict(self.model, inputs), labels)
+            row |= {f"{name} {key}": 100 * value for key, value in scores.items()}
+        in_domain = next(iter(self.tests.values()))
+        inputs = {name: x[: self.settings.measured] for name, x in in_domain.items()}
+        measure = keras_align.measure_alignment(self.model, inputs)
+        return row | {"mmd": measure.total, "alignment_loss": loss}
+
+    def train(self, learning_rate, draw):
+        size = self.settings.batch_size
+        self.learning_rate.assign(learning_rate)  # falls linearly from there
+        with finetuning.taking_tokens(self.model):
+            for _ in range(self.settings.epochs):
+                order = draw.permutation(len(self.task.train))
+                self.model.reset_metrics()
+                for first in range(0, len(order) - size + 1, size):
+                    rows = order[first : first + size]
+                    logs = self.model.train_on_batch(
+                        {name: x[rows] for name, x in self.train_inputs.items()},
+                        self.task.train.labels[rows],
+                        return_dict=True,
+                    )
+        return float(logs.get("alignment_loss", 0.0))
+
+
+def load_task(arguments):
+    task = sentences.rated_sentences(fetching.rated_sentences(), arguments.test_size)
+    train = task.train.first(arguments.train_size)
+    return sentences.Task(task.name, task.classes, train, task.validation, task.tests)
+
+
+def finished(file):
+    if not file.exists():
+        return []
+    with file.open(newline="", encoding="utf-8") as stream:
+        return [{**row, "seed": int(row["seed"])} for row in csv.DictReader(stream)]
+
+
+def append(file, row):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    is_new = not file.exists()
+    with file.open("a", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, COLUMNS)
+        if is_new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def key(row):
+    weight, rate = float(row["weight"]), float(row["learning_rate"])
+    return row["alignment"], weight, rate, int(row["seed"])
+
+
+def table(rows):
+    """Mean and standard deviation over the seeds, and paired gains over soft."""
+    lines = ["| alignment | rate | seeds | movies acc / ECE | out of domain acc / ECE "]
+    lines[0] += "| gain acc movies / out | MMD |"
+    lines.append("|---|---|---|---|---|---|---|")
+    values = {key(row): summary(row) for row in rows}
+    for name, weight, rate in dict.fromkeys(k[:3] for k in values):
+        runs = {k[3]: v for k, v in values.items() if k[:3] == (name, weight, rate)}
+        gains = [
+            runs[seed] - values["none", 0.0, rate, seed]
+            for seed in runs
+            if ("none", 0.0, rate, seed) in values
+        ]
+        cells = spread(list(runs.values()))
+        gain = spread(gains) if gains else ["-"] * 5
+        lines.append(
+            f"| {name} ({weight:g}) | {rate:g} | {len(runs)} | {cells[0]} / {cells[1]} "
+            f"| {cells[2]} / {cells[3]} | {gain[0]} / {gain[2]} | {cells[4]} |"
+        )
+    return "\n".join(lines)
+
+
+def summary(row):
+    """Array: accuracy and ECE in domain, their means out of domain, MMD."""
+    inside, *outside = DOMAINS
+    pick = [float(row[f"{inside} {x}"]) for x in ("accuracy", "ece")]
+    for x in ("accuracy", "ece"):
+        pick.append(np.mean([float(row[f"{name} {x}"]) for name in outside]))
+    return np.array([*pick, float(row["mmd"])])
+
+
+def spread(values):
+    deviation = np.std(values, axis=0, ddof=1) if len(values) > 1 else None
+    mean = np.mean(values, axis=0)
+    if deviation is None:
+        return [f"{m:.1f}" for m in mean]
+    return [f"{m:.1f}±{d:.1f}" for m, d in zip(mean, deviation)]
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--alignments", nargs="+", default="none ct gan ot mmd".split())
+    parser.add_argument("--weight", type=float, help="default: the alignment's own")
+    parser.add_argument("--learning-rates", nargs="+", type=float, default=[1e-4])
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--train-size", type=int, default=2016)
+    parser.add_argument("--test-size", type=int, default=1000)
+    parser.add_argument("--sequence-length", type=int, default=32)
+    parser.add_argument("--jit", action="store_true", help="compile with XLA")
+    parser.add_argument("--output", type=pathlib.Path, required=True)
+    return parser.parse_args()
+
+
+def main():
+    arguments = parse_arguments()
+    task = load_task(arguments)
+    settings = finetuning.Settings(
+        fetching.minilm(),
+        sequence_length=arguments.sequence_length,
+        epochs=arguments.epochs,
+        jit_compile=arguments.jit,
+    )
+    done = {key(row) for row in finished(arguments.output)}
+    for alignment in arguments.alignments:
+        bench = Bench(task, alignment, settings)
+        weight = arguments.weight if arguments.weight is not None else None
+        weight = bench.default_weight if weight is None else weight
+        weight = 0.0 if alignment == "none" else weight
+        for rate in arguments.learning_rates:
+            for seed in range(arguments.seeds):
+                if (alignment, weight, rate, seed) in done:
+                    continue
+                row = bench.run(weight, rate, seed)
+                append(arguments.output, row)
+                print({k: row[k] for k in row}, flush=True)
+    print(table(finished(arguments.output)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Estimates how long `finetune_bert.py` will take."""
+
+import time
+
+import finetuning
+import keras
+import numpy as np
+
+# On a machine with 2 cores: the share of the speed of a matrix product that a whole
+# model reached, and the seconds for what comes on top of training and testing, once
+# and in each run.
+SPEED_SHARE = 0.6
+SECONDS_ONCE = 30.0
+SECONDS_PER_RUN = 25.0
+
+
+def estimate_seconds(task, settings, count):
+    """Estimates the seconds that `count` runs will take on this machine.
+
+    A training step needs some 6 floating-point operations per weight and token, a
+    prediction 2.
+
+    Args:
+        task: A `sentences.Task`.
+        settings: `finetuning.Settings`.
+        count: Integer, the number of calls of `finetuning.run_one`.
+    """
+    model = finetuning.build(settings, len(task.classes), seed=0)
+    weights = model.count_params() - model.backbone.token_embedding.count_params()
+    trained = min(settings.train_size or len(task.train), len(task.train))
+    predicted = sum(len(test) for test in task.tests.values())
+    predicted += settings.epochs * len(task.validation)
+    sentences = 6 * settings.epochs * trained + 2 * predicted
+    operations = sentences * settings.sequence_length * weights
+    seconds = operations / (SPEED_SHARE * matrix_product_speed())
+    return SECONDS_ONCE + count * (SECONDS_PER_RUN + seconds)
+
+
+def matrix_product_speed(size=1024, repetitions=20):
+    """Measures floating-point operations per second."""
+    matrix = keras.random.normal((size, size))
+    seconds = []
+    for _ in range(repetitions):
+        begin = time.perf_counter()
+        keras.ops.convert_to_numpy(keras.ops.matmul(matrix, matrix))
+        seconds.append(time.perf_counter() - begin)
+    return 2 * size**3 / np.median(seconds)
