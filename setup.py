@@ -10,9 +10,9 @@ VERSION = re.search(
     r'__version__ = "(.+)"', (HERE / "keras_align" / "__init__.py").read_text()
 ).group(1)
 
-# keras-nlp, tensorflow and tensorflow-text are released together; the bounds keep them
-# to versions that fit each other.
-NLP = ["keras-nlp>=0.26", "tensorflow-text>=2.20", "safetensors>=0.4"]
+# keras-nlp, tensorflow and tensorflow-text are released together, and the layers use
+# private names of keras: the bounds are the versions that the tests ran with.
+NLP = ["keras-nlp>=0.32,<0.33", "tensorflow-text>=2.21,<2.22", "safetensors>=0.4"]
 VIZ = ["matplotlib>=3.8", "scikit-learn>=1.4"]
 EXAMPLES = [*NLP, *VIZ]
 TEST = [
@@ -36,7 +36,7 @@ setuptools.setup(
     license="Apache-2.0",
     packages=setuptools.find_packages(include=["keras_align", "keras_align.*"]),
     python_requires=">=3.11,<3.14",
-    install_requires=["keras>=3.15,<3.16", "tensorflow>=2.20", "numpy>=1.26"],
+    install_requires=["keras>=3.15,<3.16", "tensorflow>=2.21,<2.22", "numpy>=1.26"],
     extras_require={"nlp": NLP, "viz": VIZ, "examples": EXAMPLES, "test": TEST},
     classifiers=[
         "Programming Language :: Python :: 3.11",

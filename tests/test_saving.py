@@ -1,8 +1,10 @@
 """Converted models survive saving, and a process that knows only the files."""
 
+import copy
 import json
 import os
 import pathlib
+import pickle
 import subprocess
 import sys
 import zipfile
@@ -102,9 +104,18 @@ def test_a_config_describes_the_alignment(name):
     model = aligned(name, layers=0, **WEIGHTS)
     config = json.loads(json.dumps(keras.saving.serialize_keras_object(model)))
     config["compile_config"] = None
-    copy = keras.saving.deserialize_keras_object(config)
-    assert nameless(rows(copy)) == nameless(rows(model))
-    assert rows(copy)[0]["alignment_weight"] == 0.25
+    other = keras.saving.deserialize_keras_object(config)
+    assert nameless(rows(other)) == nameless(rows(model))
+    assert rows(other)[0]["alignment_weight"] == 0.25
+
+
+@pytest.mark.parametrize("name", ["backbone", "pieces", "subclassed"])
+def test_a_copy_and_a_pickle_are_aligned(name):
+    model = aligned(name, layers=0, **WEIGHTS)
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert nameless(rows(other)) == nameless(rows(model))
+        values = small_models.predict(other, name)
+        np.testing.assert_array_equal(values, small_models.predict(model, name))
 
 
 @pytest.mark.parametrize("name", ["backbone", "pieces", "functional", "nested"])
@@ -150,14 +161,14 @@ def test_a_layer_restored_before_it_is_built_is_aligned_when_it_is():
     config = block.get_config()
     config["keras_align"]["host"].pop("build_config")
     for _ in range(2):  # an unbuilt layer still knows how it is aligned
-        copy = type(block).from_config(config)
-        assert not copy.built
-        config = copy.get_config()
+        restored = type(block).from_config(config)
+        assert not restored.built
+        config = restored.get_config()
         (option,) = config["keras_align"]["alignments"]
         assert option["alignment_weight"] == 0.25
-    copy(small_models.vectors())
-    assert nameless(rows(copy)) == nameless(rows(block))
-    assert [w.path for w in copy.trainable_weights if "noop" in w.path] == []
+    restored(small_models.vectors())
+    assert nameless(rows(restored)) == nameless(rows(block))
+    assert [w.path for w in restored.trainable_weights if "noop" in w.path] == []
 
 
 def test_every_layer_that_holds_a_shared_attention_says_so():
@@ -181,8 +192,8 @@ def test_a_config_that_does_not_fit_its_layer_is_an_error():
 
 def test_a_host_still_takes_the_config_of_its_plain_class():
     config = small_models.backbone().get_config()
-    copy = type(aligned("backbone")).from_config(config)
-    assert all(row["alignment"] is None for row in rows(copy))
+    other = type(aligned("backbone")).from_config(config)
+    assert all(row["alignment"] is None for row in rows(other))
 
 
 def test_presets_are_refused(tmp_path):
@@ -203,5 +214,5 @@ def test_a_weight_that_is_a_variable_is_saved_as_its_value(tmp_path):
     weight = keras.Variable(0.5, trainable=False, dtype="float32")
     model = aligned("functional", alignment_weight=weight)
     model.save(tmp_path / "model.keras")
-    copy = keras.models.load_model(tmp_path / "model.keras")
-    assert [row["alignment_weight"] for row in rows(copy)] == [0.5, 0.5]
+    other = keras.models.load_model(tmp_path / "model.keras")
+    assert [row["alignment_weight"] for row in rows(other)] == [0.5, 0.5]

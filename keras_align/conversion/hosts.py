@@ -35,6 +35,10 @@ class AlignedHost:
         host.pop("shared_object_id", None)
         return {**config, _KEY: {"host": host, "alignments": _alignments(self)}}
 
+    def __reduce__(self):
+        load, arguments = super().__reduce__()  # `load` is a method of the class
+        return getattr(_plain(type(self)), load.__name__), arguments
+
     @classmethod
     def from_config(cls, config):
         if _KEY not in config:  # the config of a plain layer
@@ -77,7 +81,11 @@ def make_host(layer):
 def leave_host(layer):
     """Gives a host its plain class back."""
     if isinstance(layer, AlignedHost):
-        layer.__class__ = type(layer).__mro__[2]
+        layer.__class__ = _plain(type(layer))
+
+
+def _plain(host_class):
+    return host_class.__mro__[2]
 
 
 @functools.cache

@@ -45,5 +45,6 @@ def recompile(models):
     """Compiles the models again with the arguments of their last `compile`."""
     for model in models:
         arguments = keras_internals.compile_arguments(model)
-        optimizer = keras_internals.fresh_optimizer(arguments["optimizer"])
-        model.compile(**{**arguments, "optimizer": optimizer})
+        with keras_internals.variable_scope(model):
+            optimizer = keras_internals.fresh_optimizer(arguments["optimizer"])
+            model.compile(**{**arguments, "optimizer": optimizer})
