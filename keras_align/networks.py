@@ -6,8 +6,63 @@ from keras import layers, ops
 from keras_align import checks
 
 
-def _dense(units, name, **kwargs):
-    return layers.Dense(units, dtype="float32", name=name, **kwargs)
+@keras.saving.register_keras_serializable(package="keras_align")
+class EqualizedDense(layers.Layer):
+    """Dense layer that learns faster than the rest under the same optimizer.
+
+    The weights are stored divided by `learning_speed` and multiplied by it at use. Adam
+    moves every stored weight by about the learning rate, whatever the gradient's scale,
+    so the layer learns `learning_speed` times faster (under SGD, its square). Source:
+    equalised learning rate, Karras et al. 2018.
+
+    Args:
+        units: int, width of the output.
+        activation: as in `keras.layers.Dense`.
+        bias: float, initial value of the bias. Defaults to `0.0`.
+        learning_speed: float > 0. Defaults to `1.0`.
+
+    Call arguments:
+        x: float tensor `(..., D)`.
+
+    Returns:
+        float32 tensor `(..., units)`.
+    """
+
+    def __init__(self, units, activation=None, bias=0.0, learning_speed=1.0, **kwargs):
+        super().__init__(**{"dtype": "float32", **kwargs})
+        checks.positive_integer("units", units)
+        checks.positive("learning_speed", learning_speed)
+        self.units = units
+        self.activation = keras.activations.get(activation)
+        self.bias_value = bias
+        self.learning_speed = learning_speed
+
+    def build(self, input_shape):
+        width = input_shape[-1]
+        glorot = (6.0 / (width + self.units)) ** 0.5 / self.learning_speed
+        self.kernel = self.add_weight(
+            shape=(width, self.units),
+            initializer=keras.initializers.RandomUniform(-glorot, glorot),
+            name="kernel",
+        )
+        bias = keras.initializers.Constant(self.bias_value / self.learning_speed)
+        self.bias = self.add_weight((self.units,), initializer=bias, name="bias")
+
+    def call(self, x):
+        kernel = self.kernel * self.learning_speed
+        return self.activation(ops.matmul(x, kernel) + self.bias * self.learning_speed)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.units)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "activation": keras.activations.serialize(self.activation),
+            "bias": self.bias_value,
+            "learning_speed": self.learning_speed,
+        }
 
 
 @keras.saving.register_keras_serializable(package="keras_align")
@@ -19,6 +74,7 @@ class Highway(layers.Layer):
 
     Args:
         gate_bias: float, initial value of `b_g`. Defaults to `-2.0`.
+        learning_speed: float > 0, see `EqualizedDense`. Defaults to `1.0`.
 
     Call arguments:
         x: float tensor `(..., H)`.
@@ -27,15 +83,17 @@ class Highway(layers.Layer):
         float32 tensor `(..., H)`.
     """
 
-    def __init__(self, gate_bias=-2.0, **kwargs):
+    def __init__(self, gate_bias=-2.0, learning_speed=1.0, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
         self.gate_bias = gate_bias
+        self.learning_speed = learning_speed
 
     def build(self, input_shape):
-        bias = keras.initializers.Constant(self.gate_bias)
-        width = input_shape[-1]
-        self.gate = _dense(width, "gate", activation="sigmoid", bias_initializer=bias)
-        self.transform = _dense(width, "transform", activation="relu")
+        width, speed = input_shape[-1], self.learning_speed
+        self.gate = EqualizedDense(width, "sigmoid", self.gate_bias, speed, name="gate")
+        self.transform = EqualizedDense(
+            width, "relu", learning_speed=speed, name="transform"
+        )
         self.gate.build(input_shape)
         self.transform.build(input_shape)
 
@@ -46,7 +104,11 @@ class Highway(layers.Layer):
         return input_shape
 
     def get_config(self):
-        return {**super().get_config(), "gate_bias": self.gate_bias}
+        return {
+            **super().get_config(),
+            "gate_bias": self.gate_bias,
+            "learning_speed": self.learning_speed,
+        }
 
 
 class _FeatureNetwork(layers.Layer):
@@ -54,19 +116,25 @@ class _FeatureNetwork(layers.Layer):
 
     has_highway = True
 
-    def __init__(self, hidden_dim=16, feature_dim=16, **kwargs):
+    def __init__(self, hidden_dim=16, feature_dim=16, learning_speed=1.0, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
         checks.positive_integer("hidden_dim", hidden_dim)
         checks.positive_integer("feature_dim", feature_dim)
         self.hidden_dim = hidden_dim
         self.feature_dim = feature_dim
+        self.learning_speed = learning_speed
 
     def build(self, input_shape):
+        speed = self.learning_speed
         if self.has_highway:
-            self.highway = Highway(name="highway")
+            self.highway = Highway(learning_speed=speed, name="highway")
             self.highway.build(input_shape)
-        self.hidden = _dense(self.hidden_dim, "hidden")
-        self.feature = _dense(self.feature_dim, "feature")
+        self.hidden = EqualizedDense(
+            self.hidden_dim, learning_speed=speed, name="hidden"
+        )
+        self.feature = EqualizedDense(
+            self.feature_dim, learning_speed=speed, name="feature"
+        )
         self.hidden.build(input_shape)
         self.feature.build((*input_shape[:-1], self.hidden_dim))
 
@@ -79,8 +147,12 @@ class _FeatureNetwork(layers.Layer):
         return (*input_shape[:-1], self.feature_dim)
 
     def get_config(self):
-        dims = {"hidden_dim": self.hidden_dim, "feature_dim": self.feature_dim}
-        return {**super().get_config(), **dims}
+        return {
+            **super().get_config(),
+            "hidden_dim": self.hidden_dim,
+            "feature_dim": self.feature_dim,
+            "learning_speed": self.learning_speed,
+        }
 
 
 @keras.saving.register_keras_serializable(package="keras_align")
@@ -90,6 +162,7 @@ class Critic(_FeatureNetwork):
     Args:
         hidden_dim: int, width of the hidden layer. Defaults to `16`.
         feature_dim: int, width of the output. Defaults to `16`.
+        learning_speed: float > 0, see `EqualizedDense`. Defaults to `1.0`.
 
     Call arguments:
         x: float tensor `(..., H)`.
@@ -115,6 +188,7 @@ class Discriminator(_FeatureNetwork):
 
     Args:
         hidden_dim: int, width of the hidden layer. Defaults to `16`.
+        learning_speed: float > 0, see `EqualizedDense`. Defaults to `1.0`.
 
     Call arguments:
         x: float tensor `(..., H)`.
@@ -123,8 +197,8 @@ class Discriminator(_FeatureNetwork):
         float32 tensor `(...)`, one logit a vector.
     """
 
-    def __init__(self, hidden_dim=16, **kwargs):
-        super().__init__(hidden_dim, feature_dim=1, **kwargs)
+    def __init__(self, hidden_dim=16, learning_speed=1.0, **kwargs):
+        super().__init__(hidden_dim, 1, learning_speed, **kwargs)
 
     def call(self, x):
         return super().call(x)[..., 0]

@@ -124,7 +124,7 @@ def _recording_call(found, scores, calls):
             kwargs.get("query_mask"),
             kwargs.get(name),
             kwargs.get("attention_mask"),
-            self_attention=query is source,
+            self_attention=_same_tokens(query, source),
         )
         if len(query.shape) > 3:  # attention over several axes: no mask of tokens
             masks = None, None
@@ -138,6 +138,13 @@ def _recording_call(found, scores, calls):
         return output if return_attention_scores or not wanted else output[0]
 
     return call
+
+
+def _same_tokens(query, source):
+    """Whether two inputs are one; a cast to the compute dtype makes two of one."""
+    if query is source:
+        return True
+    return query.shape == source.shape and np.array_equal(_numpy(query), _numpy(source))
 
 
 def _make_record(query, key, query_mask, key_mask, scores):

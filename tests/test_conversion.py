@@ -126,6 +126,17 @@ def test_the_default_weight_is_the_alignments_own(name):
     assert weights == [default, default]
 
 
+def test_a_weight_that_is_a_variable_leaves_with_the_alignment():
+    model = small_models.compile_model(small_models.functional(), "functional")
+    before = state(model)
+    weight = keras.Variable(0.5, dtype="float32")
+    align_model(model, alignment_weight=weight)
+    assert [row.alignment_weight for row in alignment_report(model).rows] == [0.5, 0.5]
+    assert not any(each is weight for each in model.trainable_weights)
+    strip_alignment(model)
+    assert state(model) == before
+
+
 def test_a_shared_layer_is_aligned_once():
     model = small_models.shared()
     before = len(model.weights)
@@ -358,12 +369,8 @@ def test_a_part_of_an_aligned_model_may_be_stripped():
 
 
 def test_mixed_precision_trains_alignments_in_float32():
-    policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
-        model = align_model(small_models.transformer())
-    finally:
-        keras.config.set_dtype_policy(policy)
+    model = align_model(small_models.transformer())
     small_models.train(small_models.compile_model(model, "transformer"), "transformer")
     added = [w for w in model.weights if "alignment" in w.path]
     assert {w.dtype for w in added} == {"float32"}

@@ -70,6 +70,15 @@ def test_padding_and_batches_change_nothing():
         np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-7)
 
 
+def test_padding_takes_no_part_under_mixed_precision():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    inputs = padded()
+    (record,) = record_attention(attention_model(), inputs).values()
+    np.testing.assert_array_equal(record.query_mask, inputs["mask"])
+    np.testing.assert_array_equal(record.key_mask, inputs["mask"])
+    assert record.query.dtype == record.scores.dtype == "float32"
+
+
 def test_equal_clouds_are_at_no_distance_and_displaced_ones_far():
     model, inputs = attention_model(), padded()
     layer = model.get_layer("attention")

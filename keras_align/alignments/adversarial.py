@@ -17,10 +17,13 @@ class AdversarialAlignment(Alignment):
     The discriminator maximises it, through a gradient reversal, while the rest of the
     model minimises it. It sees queries and keys standardised together, so that nothing
     is won by moving or stretching both clouds. The objective has no lower bound for the
-    model, which is why its default weight is the smallest.
+    model: a discriminator that learns too slowly is fooled by clouds that move on past
+    each other, hence its own learning speed and the smallest default weight.
 
     Args:
         hidden_dim: int, width of the discriminator's hidden layer. Defaults to `16`.
+        learning_speed: float > 0, how much faster than the model the discriminator
+            learns under Adam, see `networks.EqualizedDense`. Defaults to `30.0`.
 
     Call arguments and returns: see `Alignment`.
 
@@ -34,11 +37,13 @@ class AdversarialAlignment(Alignment):
 
     default_weight = 0.003
 
-    def __init__(self, hidden_dim=16, **kwargs):
+    def __init__(self, hidden_dim=16, learning_speed=30.0, **kwargs):
         super().__init__(**kwargs)
         self.hidden_dim = hidden_dim
+        self.learning_speed = learning_speed
         self.discriminator = Adversary(
-            Discriminator(hidden_dim, name="discriminator"), name="adversary"
+            Discriminator(hidden_dim, learning_speed, name="discriminator"),
+            name="adversary",
         )
 
     def build(self, query_shape, key_shape=None):
@@ -51,4 +56,8 @@ class AdversarialAlignment(Alignment):
         )
 
     def get_config(self):
-        return {**super().get_config(), "hidden_dim": self.hidden_dim}
+        return {
+            **super().get_config(),
+            "hidden_dim": self.hidden_dim,
+            "learning_speed": self.learning_speed,
+        }

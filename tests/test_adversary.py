@@ -1,0 +1,96 @@
+"""Gradient reversal and `Adversary`."""
+
+import keras
+import numpy as np
+import pytest
+from execution import MODES, value_and_gradients
+from keras import ops
+
+from keras_align import Adversary, reverse_gradient
+
+LARGEST = {"float16": 65504.0, "bfloat16": 3.38e38, "float32": 3.4e38}
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0, 0.3, 7.0])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_forward_is_exact(dtype, scale):
+    largest = LARGEST.get(dtype, 1e300)
+    values = [0.0, -0.0, 1e-7, 1.0, -1.0 / 3.0, 1234.5, largest, -largest]
+    x = ops.cast(ops.convert_to_tensor(values, "float64"), dtype)
+    reversed_x = reverse_gradient(x, scale)
+    assert reversed_x.dtype == x.dtype
+    np.testing.assert_array_equal(
+        ops.cast(reversed_x, "float64"), ops.cast(x, "float64")
+    )
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_gradient_is_reversed_and_scaled(mode):
+    x = np.float32([1.0, -2.0, 3.0])
+    for scale in (1.0, 0.25, 0.0):
+        _, (gradient,) = value_and_gradients(
+            lambda x, scale=scale: ops.square(reverse_gradient(x, scale)), x, mode=mode
+        )
+        np.testing.assert_allclose(gradient, -scale * 2.0 * x, rtol=1e-6)
+
+
+def test_scale_may_be_a_variable():
+    scale = keras.Variable(2.0, trainable=False)
+    x = np.float32([1.0, 2.0])
+    for value in (2.0, 0.5):
+        scale.assign(value)
+        _, (gradient,) = value_and_gradients(lambda x: reverse_gradient(x, scale), x)
+        np.testing.assert_allclose(gradient, -value)
+
+
+def network():
+    return keras.Sequential(
+        [keras.layers.Dense(4, activation="tanh"), keras.layers.Dense(1)]
+    )
+
+
+def test_input_gets_the_true_gradient_and_the_weights_the_negated_one():
+    net = network()
+    x = np.random.default_rng(0).normal(size=(3, 5)).astype("float32")
+    adversary = Adversary(net)
+    value = adversary(x)
+    np.testing.assert_array_equal(value, net(x))
+    weights = net.trainable_variables
+    _, plain = value_and_gradients(lambda x: ops.square(net(x)), x, watch=weights)
+    _, against = value_and_gradients(
+        lambda x: ops.square(adversary(x)), x, watch=weights
+    )
+    np.testing.assert_allclose(against[0], plain[0], rtol=1e-6)
+    assert len(plain) == 5 and all(each.any() for each in plain)
+    for received, true in zip(against[1:], plain[1:], strict=True):
+        np.testing.assert_allclose(received, -true, rtol=1e-6)
+
+
+def test_minimiser_makes_it_maximise():
+    """One optimizer lowers the loss for the input and raises it for the network."""
+    adversary = Adversary(keras.layers.Dense(1, use_bias=False))
+    adversary.build((None, 2))
+    x = np.float32([[1.0, 1.0]])
+    before = float(adversary(x)[0, 0])
+    _, (_, gradient) = value_and_gradients(
+        adversary, x, watch=adversary.trainable_variables
+    )
+    optimizer = keras.optimizers.SGD(0.1)
+    optimizer.apply([ops.convert_to_tensor(gradient)], adversary.trainable_variables)
+    assert float(adversary(x)[0, 0]) == pytest.approx(before + 0.1 * 2.0, rel=1e-5)
+
+
+def test_config_round_trip():
+    adversary = Adversary(keras.layers.Dense(3, name="inner"), name="outer")
+    config = keras.saving.serialize_keras_object(adversary)
+    again = keras.saving.deserialize_keras_object(config)
+    assert isinstance(again, Adversary) and again.name == "outer"
+    assert again.get_config() == adversary.get_config()
+    assert again(np.ones((2, 4), "float32")).shape == (2, 3)
+    assert adversary.compute_output_shape((None, 7, 4)) == (None, 7, 3)
+
+
+@pytest.mark.parametrize("wrong", [None, "dense", keras.layers.Dense])
+def test_wrong_network(wrong):
+    with pytest.raises(ValueError, match="`network` must be a keras.layers.Layer"):
+        Adversary(wrong)

@@ -1,0 +1,330 @@
+"""The alignments: names and configs, values, and that training brings clouds together."""
+
+import keras
+import numpy as np
+import oracles
+import pytest
+import strategies
+import tensorflow as tf
+from execution import MODES, value_and_gradients
+from keras import ops
+
+import keras_align
+from keras_align import alignments, divergences
+from keras_align.alignments import Alignment, get_alignment, register_alignment
+
+CLASSES = {
+    "ct": keras_align.ConditionalTransportAlignment,
+    "gan": keras_align.AdversarialAlignment,
+    "mmd": keras_align.MaximumMeanDiscrepancyAlignment,
+    "ot": keras_align.OptimalTransportAlignment,
+}
+OPTIONS = {
+    "ct": {"hidden_dim": 8, "feature_dim": 24, "rho": 0.25},
+    "gan": {"hidden_dim": 24},
+    "mmd": {"bandwidth": 0.5},
+    "ot": {
+        "cost": "sqeuclidean",
+        "epsilon": 0.5,
+        "max_iterations": 20,
+        "tolerance": 0.1,
+    },
+}
+every_alignment = pytest.mark.parametrize("name", CLASSES)
+
+
+def clouds(batch=3, length=5, other=7, heads=2, size=4, seed=0):
+    """Queries and keys that `standardize` leaves as they are."""
+    rng = np.random.default_rng(seed)
+    query = rng.normal(size=(batch, length, heads, size)) + 0.5
+    key = rng.normal(size=(batch, other, heads, size)) - 0.5
+    center = 0.5 * (query.mean(1, keepdims=True) + key.mean(1, keepdims=True))
+    query, key = query - center, key - center
+    square = 0.5 * ((query**2).mean((1, 3)) + (key**2).mean((1, 3)))
+    scale = np.sqrt(square)[:, None, :, None]
+    return (query / scale).astype("float32"), (key / scale).astype("float32")
+
+
+@every_alignment
+def test_found_by_name_instance_and_config(name):
+    by_name = get_alignment(name)
+    assert type(by_name) is CLASSES[name]
+    assert get_alignment(by_name) is by_name
+    own = CLASSES[name](**OPTIONS[name], name="own")
+    again = get_alignment(alignments.serialize_alignment(own))
+    assert type(again) is type(own) and again is not own
+    assert again.get_config() == own.get_config()
+    assert OPTIONS[name].items() <= own.get_config().items()
+    assert get_alignment(None) is None and alignments.serialize_alignment(None) is None
+
+
+@pytest.mark.parametrize(
+    "wrong", ["cosine", "", 3, Alignment, True, keras.layers.Dense(2), ["ct"]]
+)
+def test_unknown_alignment(wrong):
+    with pytest.raises(ValueError, match=r"`alignment`.*'ct', 'gan', 'mmd', 'ot'"):
+        get_alignment(wrong)
+
+
+def test_config_of_something_else():
+    config = keras.saving.serialize_keras_object(keras.layers.Dense(2))
+    with pytest.raises(ValueError, match="Argument `alignment`"):
+        get_alignment(config)
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "wrong"),
+    [
+        ("ct", "rho", 1.5),
+        ("ct", "hidden_dim", 0),
+        ("ct", "feature_dim", 1.5),
+        ("gan", "hidden_dim", -8),
+        ("mmd", "bandwidth", 0.0),
+        ("ot", "cost", "manhattan"),
+        ("ot", "epsilon", 0.0),
+        ("ot", "max_iterations", 0),
+        ("ot", "tolerance", -0.5),
+    ],
+)
+def test_wrong_options_fail_at_construction(name, option, wrong):
+    with pytest.raises(ValueError, match=f"`{option}`.*Received: {option}={wrong!r}"):
+        CLASSES[name](**{option: wrong})
+
+
+def features(network, x):
+    return ops.convert_to_numpy(network(x))
+
+
+def expected(name, alignment, query, key, *masks):
+    """The divergence as the paper writes it, of what the networks put out."""
+    if name == "mmd":
+        return oracles.maximum_mean_discrepancy(query, key, *masks)
+    if name == "ot":
+        epsilon = OPTIONS["ot"]["epsilon"]
+        return oracles.optimal_transport(query, key, *masks, "sqeuclidean", epsilon)
+    if name == "gan":
+        d = alignment.discriminator.network
+        return oracles.adversarial(features(d, query), features(d, key), *masks)
+    u, t = alignment.critic.network, alignment.navigator
+    pairs = [(features(u, x), features(t, x)) for x in (query, key)]
+    return oracles.conditional_transport(*pairs, *masks)
+
+
+@every_alignment
+def test_value_is_the_formula_on_the_networks(name):
+    options = {**OPTIONS["ot"], "tolerance": 1e-5} if name == "ot" else {}
+    alignment = CLASSES[name](**{**options, **({"max_iterations": 500} if options else {})})
+    query, key = clouds()
+    value = alignment(query, key)
+    assert value.dtype == "float32" and value.shape == (3, 2)
+    assert alignment.compute_output_shape(query.shape, key.shape) == (3, 2)
+    wanted = expected(name, alignment, query, key)
+    np.testing.assert_allclose(value, wanted, rtol=1e-4, atol=1e-5)
+
+
+@every_alignment
+def test_padding_is_invisible(name):
+    alignment = CLASSES[name]()
+    query, key = clouds()
+    fill = np.full((3, 4, 2, 4), strategies.FLOAT16_MAX / 100, "float32")
+    longer = [np.concatenate([x, fill], 1) for x in (query, key)]
+    masks = [np.arange(x.shape[1]) < n for x, n in zip(longer, (5, 7), strict=True)]
+    masks = [np.tile(mask, (3, 1)) for mask in masks]
+    value = alignment(*longer, query_mask=masks[0], key_mask=masks[1])
+    wanted = alignment(query, key)
+    np.testing.assert_allclose(value, wanted, rtol=1e-5, atol=1e-6)
+
+
+@every_alignment
+def test_a_sample_without_tokens_is_zero_with_finite_gradients(name):
+    alignment = CLASSES[name]()
+    query, key = clouds()
+    alignment(query, key)
+    mask = np.array([[False] * 7, [True] * 7, [True] + [False] * 6])
+    value, gradients = value_and_gradients(
+        lambda q, k: alignment(q, k, key_mask=mask),
+        query,
+        key,
+        watch=alignment.trainable_variables,
+    )
+    assert not value[0].any() and value[1:].all()
+    assert all(np.isfinite(each).all() for each in gradients)
+
+
+ZEROS = np.zeros((2, 3, 1, 4), "float32")
+LARGEST = np.full((2, 1, 1, 4), strategies.FLOAT16_MAX, "float32")
+EXTREMES = {
+    "zero vectors": (ZEROS, ZEROS),
+    "equal clouds": (ZEROS + 1.0, ZEROS + 1.0),
+    "one token": (ZEROS[:, :1] + 1.0, ZEROS[:, :1] - 1.0),
+    "largest float16": (LARGEST, -LARGEST),
+    "zero and largest": (ZEROS, LARGEST),
+}
+
+
+@every_alignment
+@pytest.mark.parametrize("extreme", EXTREMES)
+def test_finite_at_the_extremes(name, extreme):
+    alignment = CLASSES[name]()
+    query, key = EXTREMES[extreme]
+    alignment(query, key)
+    value, gradients = value_and_gradients(
+        alignment, query, key, watch=alignment.trainable_variables
+    )
+    assert np.isfinite(value).all()
+    assert all(np.isfinite(each).all() for each in gradients)
+
+
+@every_alignment
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
+def test_float32_under_every_policy(name, policy):
+    query, key = clouds()
+    wanted = CLASSES[name]()
+    wanted(query, key)
+    keras.config.set_dtype_policy(policy)
+    alignment = CLASSES[name]()
+    alignment.build(query.shape, key.shape)
+    alignment.set_weights(wanted.get_weights())
+    value = alignment(query, key)
+    assert value.dtype == "float32"
+    assert {weight.dtype for weight in alignment.weights} <= {"float32"}
+    np.testing.assert_array_equal(value, wanted(query, key))
+
+
+@every_alignment
+def test_eager_equals_graph_equals_xla(name):
+    alignment = CLASSES[name]()
+    query, key = clouds()
+    alignment(query, key)
+    weights = alignment.trainable_variables
+    results = [
+        value_and_gradients(alignment, query, key, watch=weights, mode=mode)
+        for mode in MODES
+    ]
+    for value, gradients in results[1:]:
+        np.testing.assert_allclose(value, results[0][0], rtol=1e-5, atol=1e-6)
+        for gradient, wanted in zip(gradients, results[0][1], strict=True):
+            np.testing.assert_allclose(gradient, wanted, rtol=1e-4, atol=1e-5)
+
+
+def plain_gan(alignment):
+    network = alignment.discriminator.network
+    return lambda q, k: divergences.adversarial(network(q), network(k))
+
+
+def plain_ct(alignment):
+    u, t = alignment.critic.network, alignment.navigator
+    return lambda q, k: divergences.conditional_transport(u(q), u(k), t(q), t(k))
+
+
+@pytest.mark.parametrize(
+    ("name", "plain", "adversary"),
+    [("gan", plain_gan, "discriminator"), ("ct", plain_ct, "critic")],
+)
+def test_adversary_moves_the_other_way(name, plain, adversary):
+    """Its own gradient is the negated one; the navigator's and the inputs' is not."""
+    alignment = CLASSES[name]()
+    query, key = clouds()
+    alignment(query, key)
+    against = getattr(alignment, adversary).trainable_variables
+    others = [v for v in alignment.trainable_variables if all(v is not w for w in against)]
+    watch = [*against, *others]
+    _, received = value_and_gradients(alignment, query, key, watch=watch)
+    _, true = value_and_gradients(plain(alignment), query, key, watch=watch)
+    signs = [1, 1] + [-1] * len(against) + [1] * len(others)
+    assert len(others) == (4 if name == "ct" else 0)
+    np.testing.assert_array_less(0.0, [abs(each).max() for each in true[2:-1]])
+    for sign, gradient, wanted in list(zip(signs, received, true, strict=True))[2:]:
+        np.testing.assert_allclose(gradient, sign * wanted, rtol=1e-3, atol=1e-5)
+
+
+@every_alignment
+def test_training_brings_displaced_clouds_together(name):
+    """Projections of the same tokens, keys displaced: a tenth of the MMD or less."""
+    x = np.random.default_rng(0).normal(size=(8, 16, 6)).astype("float32")
+    project_q, project_k = (
+        keras.layers.EinsumDense("btd,dnh->btnh", (None, 2, 4), bias_axes="nh")
+        for _ in range(2)
+    )
+    alignment = CLASSES[name]()
+    project_q(x), project_k(x)
+    project_k.bias.assign(np.full((2, 4), 1.0))
+    alignment(project_q(x), project_k(x))
+    parts = (project_q, project_k, alignment)
+    variables = [v for part in parts for v in part.trainable_variables]
+    optimizer = keras.optimizers.Adam(1e-2)
+    optimizer.build(variables)
+
+    @tf.function(jit_compile=True)
+    def step():
+        with tf.GradientTape() as tape:
+            loss = ops.mean(alignment(project_q(x), project_k(x)))
+        gradients = tape.gradient(loss, [variable.value for variable in variables])
+        optimizer.apply(gradients, variables)
+
+    def discrepancy():
+        q, k = (ops.convert_to_numpy(project(x)) for project in (project_q, project_k))
+        return oracles.pooled_mmd(q, k, bandwidth=2.0)
+
+    before = discrepancy()
+    for _ in range(400):
+        step()
+    assert before > 0.2
+    assert discrepancy() < before / 10.0
+
+
+@register_alignment("test_means")
+class MeanAlignment(Alignment):
+    """Squared distance of the means, in units of a trained scale."""
+
+    def __init__(self, power=2.0, **kwargs):
+        super().__init__(**kwargs)
+        self.power = power
+
+    def build(self, query_shape, key_shape=None):
+        self.scale = self.add_weight(shape=(), initializer="ones", name="scale")
+
+    def call(self, query, key, query_mask=None, key_mask=None):
+        gap = ops.mean(query, axis=1) - ops.mean(key, axis=1)
+        return self.scale * ops.sum(ops.abs(gap) ** self.power, axis=-1)
+
+    def get_config(self):
+        return {**super().get_config(), "power": self.power}
+
+
+def test_own_alignment_by_name_and_through_a_file(tmp_path):
+    assert type(get_alignment("test_means")) is MeanAlignment
+    inputs = keras.Input((5, 8))
+    layer = keras_align.AlignedMultiHeadAttention(
+        2, 4, alignment=MeanAlignment(power=3.0), alignment_weight=0.5
+    )
+    model = keras.Model(inputs, layer(inputs, inputs))
+    layer.alignment.scale.assign(7.0)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras").layers[-1]
+    assert type(again.alignment) is MeanAlignment
+    assert again.alignment.power == 3.0 and float(again.alignment.scale) == 7.0
+    x = np.random.default_rng(0).normal(size=(2, 5, 8)).astype("float32")
+    layer(x, x, training=True), again(x, x, training=True)
+    assert float(again.losses[0]) == float(layer.losses[0]) > 0.0
+
+
+def test_registering_what_is_no_alignment():
+    for wrong in (keras.layers.Dense, MeanAlignment(), lambda query, key: 0.0):
+        with pytest.raises(ValueError, match="subclass of keras_align.Alignment"):
+            register_alignment("wrong")(wrong)
+
+
+def test_a_name_is_given_once():
+    with pytest.raises(ValueError, match="`name`.*'ct' is already"):
+
+        @register_alignment("ct")
+        class Other(Alignment):
+            """Would hide the paper's method."""
+
+    assert type(get_alignment("ct")) is CLASSES["ct"]
+
+
+def test_an_alignment_must_implement_call():
+    with pytest.raises(NotImplementedError, match="must implement `call`"):
+        Alignment()(*clouds())
