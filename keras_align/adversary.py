@@ -47,16 +47,18 @@ class Adversary(keras.layers.Layer):
     """
 
     def __init__(self, network, **kwargs):
-        super().__init__(**kwargs)
         if not isinstance(network, keras.layers.Layer):
             raise ValueError(
                 "Argument `network` must be a keras.layers.Layer. "
                 f"Received: network={network!r}"
             )
+        # Under another policy than the network's, the input would be cast and rounded.
+        super().__init__(**{"dtype": network.dtype_policy, **kwargs})
         self.network = network
 
     def build(self, input_shape):
-        self.network.build(input_shape)
+        if not self.network.built:
+            self.network.build(input_shape)
 
     def call(self, x):
         return reverse_gradient(self.network(reverse_gradient(x)))

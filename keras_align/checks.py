@@ -13,7 +13,8 @@ def positive(name, value):
 
 def positive_integer(name, value):
     """Raises unless `value` is an integer above zero."""
-    if not isinstance(value, numbers.Integral) or value < 1:
+    is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not is_integer or value < 1:
         raise ValueError(
             f"Argument `{name}` must be a positive integer. Received: {name}={value!r}"
         )

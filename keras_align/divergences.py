@@ -11,7 +11,7 @@ NeurIPS 2021 (arXiv 2110.12567).
 
 from keras import ops
 
-from keras_align import checks, numerics
+from keras_align import checks, closed_form, numerics
 from keras_align.sinkhorn import transport_plan
 
 COSTS = ("cosine", "sqeuclidean")
@@ -55,8 +55,7 @@ def conditional_transport(
     `c_ij = 1 - u(q_i) . u(k_j)` with unit critic features `u`, and
     `L = rho mean_i sum_j pi(k_j|q_i) c_ij + (1 - rho) mean_j sum_i pi(q_i|k_j) c_ij`
     (conditional transport: Zheng & Zhou, arXiv 2012.14100). As the cost is linear in
-    `u(k)`, the inner sum is `1 - u(q_i) . attention(t(q), t(k), u(k))_i`: no cost matrix
-    is formed.
+    `u(k)`, the inner sum is `1 - u(q_i) . attention(t(q), t(k), u(k))_i`.
 
     Args:
         query_critic: critic features `u` of the queries, `(B, T, N, D)`; normalised
@@ -72,24 +71,15 @@ def conditional_transport(
         float32 tensor `(B, N)` in [0, 2].
     """
     checks.fraction("rho", rho)
-    query_critic = numerics.l2_normalize(numerics.to_float32(query_critic))
-    key_critic = numerics.l2_normalize(numerics.to_float32(key_critic))
-    logits = ops.einsum(
-        "btnd,bsnd->bnts", *numerics.to_float32(query_navigator, key_navigator)
+    total = closed_form.conditional_cost(
+        numerics.l2_normalize(numerics.as_rows(query_critic), axis=-1),
+        numerics.l2_normalize(numerics.as_columns(key_critic), axis=-2),
+        numerics.as_rows(query_navigator),
+        numerics.as_columns(key_navigator),
+        numerics.token_weights(query_mask, query_critic)[:, None],
+        numerics.token_weights(key_mask, key_critic)[:, None],
+        rho,
     )
-    query_weight = numerics.token_weights(query_mask, query_critic)
-    key_weight = numerics.token_weights(key_mask, key_critic)
-
-    to_keys = numerics.masked_softmax(logits, _keys_axis(key_mask), axis=-1)
-    arrived = ops.einsum("bnts,bsnd->btnd", to_keys, key_critic)
-    forward = 1.0 - ops.sum(query_critic * arrived, axis=-1)  # (B, T, N)
-
-    to_queries = numerics.masked_softmax(logits, _queries_axis(query_mask), axis=-2)
-    arrived = ops.einsum("bnts,btnd->bsnd", to_queries, query_critic)
-    backward = 1.0 - ops.sum(key_critic * arrived, axis=-1)  # (B, S, N)
-
-    total = rho * ops.einsum("bt,btn->bn", query_weight, forward)
-    total += (1.0 - rho) * ops.einsum("bs,bsn->bn", key_weight, backward)
     return _zero_if_empty(total, query_mask, key_mask)
 
 
@@ -100,13 +90,13 @@ def optimal_transport(
     key_mask=None,
     cost="cosine",
     epsilon=0.01,
-    max_iterations=200,
-    tolerance=1e-3,
+    max_iterations=1000,
+    tolerance=1e-4,
 ):
     """Transport cost of the entropic plan of AA-OT, `sum_ij c(q_i, k_j) pi_ij`.
 
     `pi = argmin sum(c * pi) - epsilon * entropy(pi)` over the plans with uniform
-    marginals on the real tokens, found by log-domain Sinkhorn iterations and treated as
+    marginals on the real tokens, found by stabilised Sinkhorn iterations and treated as
     a constant in the backward pass, so nothing is stored for an iteration.
 
     Args:
@@ -125,21 +115,36 @@ def optimal_transport(
         float32 tensor `(B, N)`, never negative.
     """
     checks.choice("cost", cost, COSTS)
-    query, key = numerics.to_float32(query, key)
-    if cost == "cosine":
-        unit_query, unit_key = numerics.l2_normalize(query), numerics.l2_normalize(key)
-        costs = 1.0 - ops.einsum("btnh,bsnh->bnts", unit_query, unit_key)
-    else:
-        costs = numerics.squared_distances(query, key)
+    checks.positive("epsilon", epsilon)
+    checks.positive_integer("max_iterations", max_iterations)
+    checks.positive("tolerance", tolerance)
+    row = numerics.token_weights(query_mask, query)[:, None]
+    column = numerics.token_weights(key_mask, key)[:, None]
+    query, key = numerics.as_rows(query), numerics.as_rows(key)
+    if cost == "cosine":  # 1 - q . k
+        query, key = numerics.l2_normalize(query), numerics.l2_normalize(key)
+        factor = 1.0
+    else:  # |q|^2 + |k|^2 - 2 q . k
+        query, key = _centered(query, key, row, column)
+        factor = 2.0
+    key = numerics.transpose(key)
     plan = transport_plan(
-        ops.stop_gradient(costs),
-        numerics.token_weights(query_mask, query),
-        numerics.token_weights(key_mask, key),
+        factor * ops.stop_gradient(query),
+        ops.stop_gradient(key),
+        row,
+        column,
         epsilon,
         max_iterations,
         tolerance,
     )
-    total = ops.sum(costs * ops.stop_gradient(plan), axis=(-2, -1))
+    total = -factor * closed_form.mean_product(plan, query, key)
+    if cost == "cosine":
+        total += ops.sum(column, axis=-1)
+    else:
+        marginal = ops.stop_gradient(ops.sum(plan, axis=-1))
+        total += ops.sum(marginal * ops.sum(ops.square(query), axis=-1), axis=-1)
+        total += ops.sum(column * ops.sum(ops.square(key), axis=-2), axis=-1)
+    total += ops.stop_gradient(ops.relu(-total))  # what rounding leaves below 0
     return _zero_if_empty(total, query_mask, key_mask)
 
 
@@ -165,47 +170,35 @@ def maximum_mean_discrepancy(
         float32 tensor `(B, N)`; in [0, 2] when biased, possibly below 0 when unbiased.
     """
     checks.positive("bandwidth", bandwidth)
-    query, key = numerics.to_float32(query, key)
-    query_weight = numerics.token_weights(query_mask, query)
-    key_weight = numerics.token_weights(key_mask, key)
-    center = _pooled_mean(query, key, query_weight, key_weight)
-    query, key = query - center, key - center
-    within = _mean_within(query, query_weight, bandwidth, unbiased)
-    within += _mean_within(key, key_weight, bandwidth, unbiased)
-    kernel = _gaussian_kernel(query, key, bandwidth)
-    across = ops.einsum("bt,bnts,bs->bn", query_weight, kernel, key_weight)
-    return _zero_if_empty(within - 2.0 * across, query_mask, key_mask)
+    row = numerics.token_weights(query_mask, query)[:, None]
+    column = numerics.token_weights(key_mask, key)[:, None]
+    query, key = numerics.as_rows(query), numerics.as_rows(key)
+    query, key = _centered(query, key, row, column)
+    precision = 1.0 / bandwidth**2
+    total = _mean_within(query, row, precision, unbiased)
+    total += _mean_within(key, column, precision, unbiased)
+    total -= 2.0 * closed_form.mean_kernel(query, key, row, column, precision)
+    return _zero_if_empty(total, query_mask, key_mask)
 
 
-def _gaussian_kernel(x, y, bandwidth):
-    return ops.exp(numerics.squared_distances(x, y) * (-0.5 / bandwidth**2))
-
-
-def _mean_within(x, weight, bandwidth, unbiased):
+def _mean_within(x, weight, precision, unbiased):
     """Mean of the kernel over the pairs of one cloud, `(B, N)`."""
-    kernel = _gaussian_kernel(x, x, bandwidth)
-    off_diagonal = 1.0 - ops.eye(ops.shape(x)[1], dtype="float32")
-    total = ops.einsum("bt,bnts,bs->bn", weight, kernel * off_diagonal, weight)
-    diagonal = ops.sum(ops.square(weight), axis=1)[:, None]  # 1 / count
+    total = closed_form.mean_kernel_within(x, weight, precision)
+    diagonal = ops.sum(ops.square(weight), axis=-1)  # 1 / count, (B, 1)
     if not unbiased:
         return total + diagonal
     alone = diagonal > 0.999
     return ops.where(alone, 1.0, total / ops.where(alone, 1.0, 1.0 - diagonal))
 
 
-def _pooled_mean(query, key, query_weight, key_weight):
-    """Mid-point of both means, `(B, 1, N, H)`: distances of small numbers are exact."""
-    mean = ops.einsum("bt,btnh->bnh", query_weight, query)
-    mean += ops.einsum("bs,bsnh->bnh", key_weight, key)
-    return ops.stop_gradient(0.5 * mean)[:, None]
+def _centered(query, key, row, column):
+    """Moves the mid-point of both means to 0: distances of small numbers are exact.
 
-
-def _keys_axis(mask):
-    return None if mask is None else ops.cast(mask, "bool")[:, None, None, :]
-
-
-def _queries_axis(mask):
-    return None if mask is None else ops.cast(mask, "bool")[:, None, :, None]
+    The mid-point is a constant, as no distance depends on it.
+    """
+    middle = numerics.vecmat(row, query) + numerics.vecmat(column, key)  # (B, N, H)
+    middle = ops.stop_gradient(0.5 * middle)[:, :, None]
+    return query - middle, key - middle
 
 
 def _zero_if_empty(value, query_mask, key_mask):

@@ -13,9 +13,28 @@ def to_float32(*tensors):
     return cast if len(cast) > 1 else cast[0]
 
 
-def l2_normalize(x):
-    """`x / |x|` over the last axis; zero, with zero gradient, for a zero vector."""
-    square = ops.sum(ops.square(x), axis=-1, keepdims=True)
+def as_rows(x):
+    """`(B, T, N, H)` -> float32 `(B, N, T, H)`, the layout of queries.
+
+    With keys in the layout of `as_columns` every product of the formulas is a plain
+    matrix product, which compilers turn into their fastest code.
+    """
+    return ops.transpose(to_float32(x), (0, 2, 1, 3))
+
+
+def as_columns(x):
+    """`(B, S, N, H)` -> float32 `(B, N, H, S)`, the layout of keys."""
+    return ops.transpose(to_float32(x), (0, 2, 3, 1))
+
+
+def transpose(x):
+    """Swaps the last two axes."""
+    return ops.swapaxes(x, -1, -2)
+
+
+def l2_normalize(x, axis=-1):
+    """`x / |x|` over an axis; zero, with zero gradient, for a zero vector."""
+    square = ops.sum(ops.square(x), axis=axis, keepdims=True)
     nonzero = square > 0.0
     inverse = ops.rsqrt(ops.where(nonzero, square, 1.0))
     return x * ops.where(nonzero, inverse, 0.0)
@@ -32,34 +51,43 @@ def token_weights(mask, like):
         float32 `(B, T)`; rows sum to 1, or to 0 for a sample without a real token.
     """
     if mask is None:
-        return ops.ones_like(like[..., 0, 0]) / ops.cast(ops.shape(like)[1], "float32")
-    weights = ops.cast(mask, "float32")
+        ones = ops.ones_like(like[..., 0, 0], dtype="float32")
+        return ones / ops.cast(ops.shape(like)[1], "float32")
+    weights = ops.cast(ops.cast(mask, "bool"), "float32")
     count = ops.sum(weights, axis=1, keepdims=True)
     return weights / ops.maximum(count, 1.0)
 
 
-def masked_softmax(logits, mask, axis):
-    """Softmax over the entries where `mask` is True; 0 where nothing is left."""
-    if mask is None:
-        return ops.softmax(logits, axis=axis)
-    top = ops.max(ops.where(mask, logits, -3e38), axis=axis, keepdims=True)
-    shifted = ops.where(mask, logits - ops.stop_gradient(top), 0.0)
-    weights = ops.where(mask, ops.exp(shifted), 0.0)
-    total = ops.sum(weights, axis=axis, keepdims=True)
-    return weights / ops.where(total > 0.0, total, 1.0)
+def matvec(matrix, vector):
+    """`sum_j M_ij v_j`: `(B, N, T, S)`, `(B, 1 or N, S)` -> `(B, N, T)`."""
+    like = matrix[..., 0, :]
+    column = ops.broadcast_to(vector, ops.shape(like))[..., None]
+    return ops.matmul(matrix, column)[..., 0]
 
 
-def squared_distances(x, y):
-    """Squared Euclidean distances between two clouds.
+def vecmat(vector, matrix):
+    """`sum_i v_i M_ij`: `(B, 1 or N, T)`, `(B, N, T, S)` -> `(B, N, S)`."""
+    like = matrix[..., 0]
+    row = ops.broadcast_to(vector, ops.shape(like))[..., None, :]
+    return ops.matmul(row, matrix)[..., 0, :]
+
+
+def with_gradient(value, *pairs):
+    """Returns `value` with gradients that are known in closed form.
+
+    What is needed to compute them is not kept for the backward pass; only the gradients
+    themselves are, which are as large as the inputs.
 
     Args:
-        x: float32 `(B, T, N, H)`.
-        y: float32 `(B, S, N, H)`.
+        value: float32 `(B, N)`.
+        *pairs: tuples of a tensor `(B, N, ., .)` and the gradient of `value` with
+            respect to it.
 
     Returns:
-        float32 `(B, N, T, S)`, never negative.
+        `value`, exactly.
     """
-    x_square = ops.transpose(ops.sum(ops.square(x), axis=-1), (0, 2, 1))  # (B, N, T)
-    y_square = ops.transpose(ops.sum(ops.square(y), axis=-1), (0, 2, 1))  # (B, N, S)
-    inner = ops.einsum("btnh,bsnh->bnts", x, y)
-    return ops.relu(x_square[..., None] + y_square[..., None, :] - 2.0 * inner)
+    slope = 0.0
+    for tensor, gradient in pairs:
+        product = tensor * ops.stop_gradient(gradient)
+        slope += ops.sum(ops.sum(product, axis=-1), axis=-1)
+    return ops.stop_gradient(value) + (slope - ops.stop_gradient(slope))

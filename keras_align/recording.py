@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops, tree
 
 from keras_align.conversion.finding import find_attention
-from keras_align.layers.aligned_attention import token_masks
+from keras_align.layers.token_masks import token_masks
 
 
 @dataclass(frozen=True)

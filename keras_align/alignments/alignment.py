@@ -1,5 +1,7 @@
 """Base class of the alignments, and the names under which they are found."""
 
+import contextlib
+
 import keras
 from keras import layers, ops
 
@@ -72,7 +74,7 @@ def register_alignment(name):
                 f"Received: {cls!r}"
             )
         known = _REGISTRY.get(name)
-        if known is not None and known.__qualname__ != cls.__qualname__:
+        if known is not None and _full_name(known) != _full_name(cls):
             raise ValueError(
                 f"Argument `name`: '{name}' is already the name of {known.__name__}."
             )
@@ -83,6 +85,10 @@ def register_alignment(name):
     return register
 
 
+def _full_name(cls):
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
 def get_alignment(identifier):
     """Returns the `Alignment` that an argument `alignment` describes.
 
@@ -91,19 +97,23 @@ def get_alignment(identifier):
             serialised config, or `None`.
 
     Returns:
-        A new `Alignment`, the one given, or `None`.
+        A new `Alignment`, or `None`. Of a given one it is a copy with fresh weights, so
+        that no two layers share networks.
 
     Raises:
         ValueError: for anything else.
     """
-    if identifier is None or isinstance(identifier, Alignment):
-        return identifier
+    if identifier is None:
+        return None
+    if isinstance(identifier, Alignment):
+        return type(identifier).from_config(identifier.get_config())
     if isinstance(identifier, str) and identifier in _REGISTRY:
         return _REGISTRY[identifier]()
     if isinstance(identifier, dict):
-        alignment = keras.saving.deserialize_keras_object(identifier)
-        if isinstance(alignment, Alignment):
-            return alignment
+        with contextlib.suppress(TypeError):  # the error of an unknown class
+            alignment = keras.saving.deserialize_keras_object(identifier)
+            if isinstance(alignment, Alignment):
+                return alignment
     raise ValueError(
         f"Argument `alignment` must be one of {sorted(_REGISTRY)}, None, a "
         "keras_align.Alignment or its serialised config. "

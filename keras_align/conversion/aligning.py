@@ -5,7 +5,7 @@ import inspect
 
 import keras
 
-from keras_align.conversion import keras_internals
+from keras_align import keras_internals
 from keras_align.conversion.finding import find_attention, holders, select
 from keras_align.conversion.hosts import leave_host, make_host, needs_host
 from keras_align.conversion.recompiling import compiled_models, recompile

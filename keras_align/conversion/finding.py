@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import keras
 
-from keras_align.conversion import keras_internals
+from keras_align import keras_internals
 from keras_align.conversion.supported import is_other_attention, is_supported
 
 

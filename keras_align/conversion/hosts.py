@@ -14,7 +14,7 @@ import warnings
 
 import keras
 
-from keras_align.conversion import keras_internals
+from keras_align import keras_internals
 from keras_align.conversion.finding import find_attention, holders
 from keras_align.conversion.supported import PLAIN_CLASSES, is_aligned
 from keras_align.conversion.swapping import make_aligned, options

@@ -10,7 +10,7 @@ import inspect
 
 import keras
 
-from keras_align.conversion import keras_internals
+from keras_align import keras_internals
 
 
 def compiled_models(layers):

@@ -4,7 +4,7 @@ from dataclasses import astuple, dataclass, fields
 
 import keras
 
-from keras_align.conversion import keras_internals
+from keras_align import keras_internals
 from keras_align.conversion.finding import find_attention
 from keras_align.conversion.supported import (
     head_size,

@@ -5,6 +5,7 @@ from keras_align.conversion.hosts import AlignedHost, leave_host
 from keras_align.conversion.recompiling import compiled_models, recompile
 from keras_align.conversion.supported import PLAIN_CLASSES
 from keras_align.conversion.swapping import make_plain
+from keras_align.layers.aligned_attention import AlignedAttention
 
 
 def strip_alignment(model):
@@ -22,7 +23,8 @@ def strip_alignment(model):
         `model`.
 
     Raises:
-        ValueError: if no layer of the model is aligned.
+        ValueError: if no layer of the model is aligned, or one is of a subclass of an
+            aligned layer. The model is then unchanged.
 
     Example:
 
@@ -34,7 +36,14 @@ def strip_alignment(model):
     <MultiHeadAttention name=attention, built=True>
     """
     found, _ = find_attention(model)
-    aligned = [each for each in found if type(each.layer) in PLAIN_CLASSES]
+    aligned = [each for each in found if isinstance(each.layer, AlignedAttention)]
+    unknown = [each.path for each in aligned if type(each.layer) not in PLAIN_CLASSES]
+    if unknown:
+        raise ValueError(
+            f"Argument `model`: the layers {unknown} are of subclasses of the aligned "
+            "layers, whose plain classes are not known. Build them with "
+            "`alignment=None` instead."
+        )
     hosts = [each for each in holders(model, found) if isinstance(each, AlignedHost)]
     if not (aligned or hosts):
         raise ValueError(

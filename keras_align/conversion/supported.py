@@ -18,7 +18,7 @@ PLAIN_CLASSES = {aligned: plain for plain, aligned in ALIGNED_CLASSES.items()}
 
 def is_supported(layer):
     """Whether the layer can be aligned, or is aligned already."""
-    return type(layer) in ALIGNED_CLASSES or type(layer) in PLAIN_CLASSES
+    return type(layer) in ALIGNED_CLASSES or isinstance(layer, AlignedAttention)
 
 
 def is_aligned(layer):

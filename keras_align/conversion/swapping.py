@@ -1,7 +1,7 @@
 """One attention layer made aligned, or plain again, without a new object."""
 
+from keras_align import keras_internals
 from keras_align.alignments import get_alignment, serialize_alignment
-from keras_align.conversion import keras_internals
 from keras_align.conversion.supported import ALIGNED_CLASSES, PLAIN_CLASSES
 from keras_align.layers.aligned_attention import AlignedAttention, check_weight
 
@@ -18,17 +18,18 @@ def make_aligned(layer, alignment, alignment_weight):
         alignment: serialised config, from which the layer's own alignment is made.
         alignment_weight: float, `keras.Variable` or `None`.
     """
-    own = get_alignment(alignment)
     with keras_internals.unlocked(layer):
         layer.__class__ = ALIGNED_CLASSES.get(type(layer), type(layer))
-        layer._set_alignment(own, alignment_weight)
-        keras_internals.track_first(layer, own)
+        layer._set_alignment(alignment, alignment_weight)
+        keras_internals.track_first(layer, layer.alignment)
         with keras_internals.name_scope(layer):
             layer._build_alignment()
 
 
 def make_plain(layer):
     """Gives an aligned attention layer its Keras class back and drops the alignment."""
+    if layer._alignment_tracker is not None:
+        layer._alignment_tracker.part()
     layer.__class__ = PLAIN_CLASSES.get(type(layer), type(layer))
     keras_internals.remove_attributes(layer, _attribute_names())
 

@@ -4,10 +4,11 @@ import contextlib
 
 import keras
 from keras import ops
-from keras.src.backend import get_stateless_scope, in_stateless_scope
 
+from keras_align import keras_internals
 from keras_align.alignments import Alignment, get_alignment, serialize_alignment
 from keras_align.layers.alignment_loss import AlignmentLoss
+from keras_align.layers.token_masks import token_masks
 
 _INPUTS = ("query", "value", "key")
 
@@ -25,15 +26,16 @@ class AlignedAttention:
         self.alignment_weight = check_weight(alignment_weight, self.alignment)
         if isinstance(self.alignment_weight, keras.Variable):
             self.alignment_weight.trainable = False  # a setting, nothing to be learned
-        self._self_attention = False
+        self._self_attention = None
         self._loss_of_calls, self._calls, self._last_loss = 0.0, 0, None
-        self._alignment_tracker = None if self.alignment is None else AlignmentLoss()
+        self._alignment_tracker = None
+        if self.alignment is not None:
+            self._alignment_tracker = AlignmentLoss(layer_name=self.name)
 
     def _build_alignment(self):
         if self.alignment is not None and not self.alignment.built:
-            shape = (None, None, 1, self._head_size)
+            shape = (None, None, *self._matched_shape)
             self.alignment.build(shape, shape)
-            self.alignment.built = True
 
     @property
     def alignment_loss(self):
@@ -43,6 +45,21 @@ class AlignedAttention:
         """
         tracker = self._alignment_tracker
         return None if tracker is None else tracker.mean()
+
+    @property
+    def log_alignment_loss(self):
+        """Whether `fit` also logs this layer's own loss, `alignment_loss/<name>`."""
+        tracker = self._alignment_tracker
+        return tracker is not None and tracker.reporting_layer
+
+    @log_alignment_loss.setter
+    def log_alignment_loss(self, value):
+        if self._alignment_tracker is None:
+            raise ValueError(
+                "`log_alignment_loss` needs a layer with an alignment. "
+                f"Received: layer '{self.name}' with alignment=None"
+            )
+        self._alignment_tracker.reporting_layer = bool(value)
 
     def __call__(self, *args, **kwargs):
         # Before casts, which make two tensors of one.
@@ -64,9 +81,10 @@ class AlignedAttention:
         training=None,
         use_causal_mask=False,
     ):
-        if self._alignment_tracker is not None:
+        training_call = training and self.alignment is not None
+        if self._alignment_tracker is not None and self._calls == 0:
             self._alignment_tracker.reporting = bool(training)
-        captured = self._capture if training and self.alignment else _nothing
+        captured = self._capture if training_call else _nothing
         with captured() as projected:
             outputs = super().call(
                 query,
@@ -81,13 +99,10 @@ class AlignedAttention:
                 use_causal_mask=use_causal_mask,
             )
         if projected:
-            masks = (None, None)
-            if len(query.shape) == 3:
-                key_mask = value_mask if key is None else key_mask
-                masks = token_masks(
-                    query_mask, key_mask, attention_mask, self._self_attention
-                )
-            self._add_alignment_loss(*projected, *masks)
+            source, key_mask = (value, value_mask) if key is None else (key, key_mask)
+            same = query is source or bool(self._self_attention)
+            masks = query_mask, key_mask, attention_mask
+            self._add_alignment_loss(*projected, *masks, same)
         return outputs
 
     @contextlib.contextmanager
@@ -110,10 +125,15 @@ class AlignedAttention:
         finally:
             del self.__dict__["_compute_attention"]
 
-    def _add_alignment_loss(self, query, key, query_mask, key_mask):
-        query_mask, key_mask = _of_tokens(query_mask, query), _of_tokens(key_mask, key)
+    def _add_alignment_loss(
+        self, query, key, query_mask, key_mask, attention_mask, self_attention
+    ):
+        query, key, *masks = self._flatten(
+            query, key, query_mask, key_mask, attention_mask
+        )
+        query_mask, key_mask = token_masks(*masks, self_attention)
         query, key, query_mask, key_mask = self._match_heads(
-            query, key, query_mask, key_mask
+            query, key, _of_tokens(query_mask, query), _of_tokens(key_mask, key)
         )
         divergence = self.alignment(
             query, key, query_mask=query_mask, key_mask=key_mask
@@ -124,34 +144,54 @@ class AlignedAttention:
         # A layer called n times in a step counts as the mean of its calls.
         change = (loss - self._loss_of_calls) / self._calls
         self._loss_of_calls = self._loss_of_calls + change
-        self._last_loss = ops.cast(self.alignment_weight, "float32") * change
+        weighted = ops.cast(self.alignment_weight, "float32") * change
+        self._last_loss = ops.cast(weighted, keras.config.floatx())
         self.add_loss(self._last_loss)
 
+    def _flatten(self, query, key, query_mask, key_mask, attention_mask):
+        """Brings inputs with several token axes to `(B, T, N, H)`, `(B, S, N, H)`."""
+        return query, key, query_mask, key_mask, attention_mask
+
     def _track(self, loss):
-        if keras.backend.backend() == "jax" and in_stateless_scope():
+        if keras_internals.losses_of_stateless_step() is not None:
             # A training step on JAX carries no metric of a layer through `call`.
             self._alignment_tracker.reporting = False
             return
-        model = self._get_call_context().entry_layer
-        layers = [x for x in model._flatten_layers() if isinstance(x, AlignedAttention)]
-        trackers = (x._alignment_tracker for x in layers if x.alignment is not None)
-        self._alignment_tracker.join(tuple(dict.fromkeys(trackers)))
+        root = keras_internals.called_root(self)
+        if not self._alignment_tracker.is_joined_in(root):
+            layers = keras_internals.flattened(root)
+            peers = (getattr(layer, "_alignment_tracker", None) for layer in layers)
+            peers = dict.fromkeys(peer for peer in peers if peer is not None)
+            self._alignment_tracker.join(root, tuple(peers))
+        self._alignment_tracker.reporting = True
         self._alignment_tracker.update_state(loss)
 
     def _clear_losses(self):
-        if in_stateless_scope():
-            # On JAX each call of a shared layer in one step arrives here.
-            of_step = get_stateless_scope().losses
-            if any(loss is self._last_loss for loss in of_step):
-                return
+        of_step = keras_internals.losses_of_stateless_step() or ()
+        if any(loss is self._last_loss for loss in of_step):
+            return  # on JAX each call of a shared layer in one step arrives here
         self._loss_of_calls, self._calls = 0.0, 0
         super()._clear_losses()
 
     def save_own_variables(self, store):
-        """Saves nothing: a variable `alignment_weight` is a number in the config."""
+        """Saves all but a variable `alignment_weight`, a number in the config."""
+        for index, variable in enumerate(self._saved_variables()):
+            store[str(index)] = variable
 
     def load_own_variables(self, store):
-        """Loads nothing, see `save_own_variables`."""
+        """The inverse of `save_own_variables`."""
+        variables = self._saved_variables()
+        if len(store.keys()) != len(variables):
+            raise ValueError(
+                f"Layer '{self.name}' has {len(variables)} variables of its own. "
+                f"Received: {len(store.keys())} saved ones"
+            )
+        for index, variable in enumerate(variables):
+            variable.assign(store[str(index)])
+
+    def _saved_variables(self):
+        own = keras_internals.own_variables(self)
+        return [each for each in own if each is not self.alignment_weight]
 
     def get_config(self):
         weight = self.alignment_weight
@@ -179,38 +219,6 @@ def check_weight(weight, alignment):
     )
 
 
-def token_masks(
-    query_mask=None, key_mask=None, attention_mask=None, self_attention=False
-):
-    """Which queries and keys are real tokens.
-
-    A key is real if some query may attend to it, a query if it may attend to some key.
-    In self-attention both are the same tokens, and a token is real if it is real on
-    both sides.
-
-    Args:
-        query_mask: boolean tensor `(B, T)` or `None`.
-        key_mask: boolean tensor `(B, S)` or `None`.
-        attention_mask: boolean tensor without the causal part, of shape `(B, T, S)`,
-            `(B, N, T, S)` or with 1 in the place of any but the last, or `None`.
-        self_attention: bool, whether queries and keys are projections of the same
-            tokens.
-
-    Returns:
-        Pair of boolean tensors `(B, T)` and `(B, S)`; either may be `None`.
-    """
-    if attention_mask is not None:
-        allowed = ops.cast(attention_mask, "bool")
-        if len(allowed.shape) == 4:
-            allowed = ops.any(allowed, axis=1)  # (B, T, S)
-        key_mask = _both(key_mask, ops.any(allowed, axis=-2))
-        if allowed.shape[-2] != 1:
-            query_mask = _both(query_mask, ops.any(allowed, axis=-1))
-    if self_attention:
-        query_mask = key_mask = _both(query_mask, key_mask)
-    return query_mask, key_mask
-
-
 @contextlib.contextmanager
 def _nothing():
     yield ()
@@ -219,9 +227,3 @@ def _nothing():
 def _of_tokens(mask, x):
     """Gives a mask that lacks the batch axis, or has 1 there, the shape `(B, T)`."""
     return None if mask is None else ops.broadcast_to(mask, ops.shape(x)[:2])
-
-
-def _both(mask, other):
-    if mask is None or other is None:
-        return other if mask is None else mask
-    return ops.logical_and(ops.cast(mask, "bool"), ops.cast(other, "bool"))

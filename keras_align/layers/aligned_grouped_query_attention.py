@@ -39,7 +39,9 @@ class AlignedGroupedQueryAttention(AlignedAttention, layers.GroupQueryAttention)
 
     Example:
 
-    >>> layer = AlignedGroupedQueryAttention(8, num_query_heads=4, num_key_value_heads=2)
+    >>> layer = AlignedGroupedQueryAttention(
+    ...     head_dim=8, num_query_heads=4, num_key_value_heads=2
+    ... )
     >>> x = keras.random.normal((2, 5, 16))
     >>> layer(x, x, training=True).shape
     (2, 5, 16)
@@ -67,8 +69,8 @@ class AlignedGroupedQueryAttention(AlignedAttention, layers.GroupQueryAttention)
         self._build_alignment()
 
     @property
-    def _head_size(self):
-        return self.head_dim
+    def _matched_shape(self):
+        return self.num_key_value_heads, self.head_dim
 
     def _match_heads(self, query, key, query_mask, key_mask):
         """Brings the queries of a group under the one key head of the group.

@@ -1,9 +1,10 @@
 """Multi-head attention whose keys and queries follow the same distribution."""
 
 import keras
-from keras import layers, ops
+from keras import layers
 
 from keras_align.layers.aligned_attention import AlignedAttention
+from keras_align.layers.token_masks import flatten_attention_mask, flatten_tokens
 
 
 @keras.saving.register_keras_serializable(package="keras_align")
@@ -61,25 +62,20 @@ class AlignedMultiHeadAttention(AlignedAttention, layers.MultiHeadAttention):
         self._build_alignment()
 
     @property
-    def _head_size(self):
-        return self._key_dim
+    def _matched_shape(self):
+        return self._num_heads, self._key_dim
 
     def _match_heads(self, query, key, query_mask, key_mask):
-        """Makes one axis of all `attention_axes`, and one of all other axes."""
-        if len(query.shape) > 4:
-            query = _flatten_tokens(query, self._attention_axes)
-            key = _flatten_tokens(key, self._attention_axes)
-            query_mask, key_mask = None, None
         return query, key, query_mask, key_mask
 
-
-def _flatten_tokens(x, attention_axes):
-    """`(B, ..., N, H)` -> `(B * other axes, product of attention axes, N, H)`."""
-    rank = len(x.shape)
-    others = [axis for axis in range(rank - 2) if axis not in attention_axes]
-    x = ops.transpose(x, (*others, *attention_axes, rank - 2, rank - 1))
-    sizes = ops.shape(x)
-    tokens = 1
-    for size in sizes[len(others) : rank - 2]:
-        tokens = tokens * size
-    return ops.reshape(x, (-1, tokens, *sizes[-2:]))
+    def _flatten(self, query, key, query_mask, key_mask, attention_mask):
+        axes = self._attention_axes
+        if len(query.shape) > 4:
+            query, key = (flatten_tokens(x, axes, features=2) for x in (query, key))
+            query_mask, key_mask = (
+                None if mask is None else flatten_tokens(mask, axes, features=0)
+                for mask in (query_mask, key_mask)
+            )
+            if attention_mask is not None:
+                attention_mask = flatten_attention_mask(attention_mask, axes)
+        return query, key, query_mask, key_mask, attention_mask

@@ -1,38 +1,64 @@
 """The number `alignment_loss` in the logs of `fit`."""
 
+import weakref
+
 import keras
 from keras import ops
+
+_NAME = "alignment_loss"
 
 
 class AlignmentLoss(keras.metrics.Mean):
     """Mean divergence of one layer over the steps since the last reset, unweighted.
 
-    Keras gathers the metrics of all layers by their names. Every aligned layer of a
-    model therefore reports the same `alignment_loss`, the sum over the layers (PAPER:
-    "sum over layers of L_align"), and under a name of its own what is asked for by
-    `log_each_layer`. In evaluation there is nothing to report.
+    Keras puts the metrics of all layers into the logs by their names. Of the aligned
+    layers of a model the first reports `alignment_loss`, the sum over the layers
+    (PAPER: "sum over layers of L_align"); each reports `alignment_loss/<layer>` if
+    asked to. In evaluation there is nothing to report.
+
+    Args:
+        layer_name: string, name of the layer.
     """
 
-    def __init__(self, name="alignment_loss", **kwargs):
-        super().__init__(name=name, dtype="float32", **kwargs)
-        self.reporting = False
-        self.layer_name = None
-        # A function, as a metric would track a list of metrics as its own.
+    def __init__(self, layer_name):
+        self._layer_name = layer_name
+        # Functions, as a metric would track a list of metrics as its own.
+        self._root = lambda: None
         self._peers = lambda: (self,)
+        super().__init__(name=_NAME, dtype="float32")
+        self.reporting = False
+        self.reporting_layer = False
 
-    def join(self, peers):
-        """Says which trackers, in order, are the layers of one model."""
-        self._peers = lambda: peers
+    def is_joined_in(self, root):
+        """Whether the trackers of the layers of the model `root` are joined."""
+        return self._root() is root
+
+    def join(self, root, peers):
+        """Makes `peers`, itself among them, the trackers of the layers of a model."""
+        for peer in peers:
+            peer._root, peer._peers = weakref.ref(root), lambda: peers
+            peer.name = _NAME if peer is peers[0] else f"{_NAME}/{peer._layer_name}"
+
+    def part(self):
+        """Undoes `join`, as when a layer of the model is aligned no more."""
+        for peer in self._peers():
+            peer._root, peer._peers = lambda: None, lambda peer=peer: (peer,)
+
+    def save_own_variables(self, store):
+        """Saves nothing: the state of an epoch is no weight."""
+
+    def load_own_variables(self, store):
+        """Loads nothing, see `save_own_variables`."""
 
     def mean(self):
         """This layer's mean divergence, a scalar tensor."""
         return super().result()
 
     def result(self):
-        if not self.reporting:
-            return {}
-        total = sum(tracker.mean() for tracker in self._peers())
-        logs = {self.name: ops.convert_to_tensor(total)}
-        if self.layer_name is not None:
-            logs[f"{self.name}/{self.layer_name}"] = self.mean()
+        logs = {}
+        if self.reporting and self._peers()[0] is self:
+            total = sum(tracker.mean() for tracker in self._peers())
+            logs[_NAME] = ops.convert_to_tensor(total)
+        if self.reporting and self.reporting_layer:
+            logs[f"{_NAME}/{self._layer_name}"] = self.mean()
         return logs

@@ -1,9 +1,11 @@
-"""The one place of the conversion that uses private names of Keras (3.15)."""
+"""The one place that uses private names of Keras (3.15)."""
 
 import contextlib
 import functools
 
 import keras
+from keras.src.backend import get_stateless_scope, in_stateless_scope
+from keras.src.backend.common import global_state
 
 _MISSING = object()
 _WEIGHT_DECAY = (
@@ -15,6 +17,27 @@ _WEIGHT_DECAY = (
 def sublayers(layer):
     """The layers that `layer` tracks, in the order of its variables."""
     return list(layer._layers)
+
+
+def flattened(layer):
+    """The layer and all layers inside it, at any depth."""
+    return layer._flatten_layers()
+
+
+def called_root(layer):
+    """The outermost layer or model of the call that is going on, else `layer`."""
+    context = global_state.get_global_attribute("current_call_ctx")
+    return layer if context is None else context.entry_layer
+
+
+def losses_of_stateless_step():
+    """Losses gathered so far in a stateless (JAX) training step, `None` outside."""
+    return list(get_stateless_scope().losses) if in_stateless_scope() else None
+
+
+def own_variables(layer):
+    """The variables of a layer itself, without those of its sublayers."""
+    return [*layer._trainable_variables, *layer._non_trainable_variables]
 
 
 @contextlib.contextmanager
@@ -100,6 +123,8 @@ def fresh_optimizer(optimizer):
     if not isinstance(optimizer, keras.optimizers.Optimizer) or not optimizer.built:
         return optimizer
     fresh = type(optimizer).from_config(optimizer.get_config())
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        fresh.inner_optimizer = fresh_optimizer(optimizer.inner_optimizer)
     for name in _WEIGHT_DECAY:
         if hasattr(optimizer, name):
             setattr(fresh, name, getattr(optimizer, name))

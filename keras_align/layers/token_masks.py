@@ -1,0 +1,71 @@
+"""Which tokens take part in the alignment."""
+
+import math
+
+from keras import ops
+
+
+def token_masks(
+    query_mask=None, key_mask=None, attention_mask=None, self_attention=False
+):
+    """Which queries and keys are real tokens.
+
+    A key is real if some query may attend to it, a query if it may attend to some key.
+    In self-attention both are the same tokens, and a token is real if it is real on
+    both sides.
+
+    Args:
+        query_mask: boolean tensor `(B, T)` or `None`.
+        key_mask: boolean tensor `(B, S)` or `None`.
+        attention_mask: boolean tensor without the causal part, of shape `(B, T, S)`,
+            `(B, N, T, S)` or with 1 in the place of any but the last, or `None`.
+        self_attention: bool, whether queries and keys are projections of the same
+            tokens.
+
+    Returns:
+        Pair of boolean tensors `(B, T)` and `(B, S)`; either may be `None`, or have 1
+        in the place of B.
+    """
+    if attention_mask is not None:
+        allowed = ops.cast(attention_mask, "bool")
+        if len(allowed.shape) == 4:
+            allowed = ops.any(allowed, axis=1)  # (B, T, S)
+        key_mask = _both(key_mask, ops.any(allowed, axis=-2))
+        if allowed.shape[-2] != 1:
+            query_mask = _both(query_mask, ops.any(allowed, axis=-1))
+    if self_attention:
+        query_mask = key_mask = _both(query_mask, key_mask)
+    return query_mask, key_mask
+
+
+def flatten_tokens(x, attention_axes, features):
+    """Makes one axis of all attention axes, and one of all other axes.
+
+    Args:
+        x: tensor `(B, ..., *features)`.
+        attention_axes: tuple of ints, the axes over which attention is computed.
+        features: int, number of axes at the end that stay as they are.
+
+    Returns:
+        Tensor `(B * other axes, product of attention axes, *features)`.
+    """
+    rank = len(x.shape) - features
+    others = [axis for axis in range(rank) if axis not in attention_axes]
+    x = ops.transpose(x, (*others, *attention_axes, *range(rank, len(x.shape))))
+    sizes = ops.shape(x)
+    tokens = math.prod(sizes[len(others) : rank])
+    return ops.reshape(x, (-1, tokens, *sizes[rank:]))
+
+
+def flatten_attention_mask(mask, attention_axes):
+    """`(other axes, query axes, key axes)` -> `(other axes, T, S)`, flattened."""
+    count = len(attention_axes)
+    sizes = ops.shape(mask)
+    queries, keys = math.prod(sizes[-2 * count : -count]), math.prod(sizes[-count:])
+    return ops.reshape(mask, (-1, queries, keys))
+
+
+def _both(mask, other):
+    if mask is None or other is None:
+        return other if mask is None else mask
+    return ops.logical_and(ops.cast(mask, "bool"), ops.cast(other, "bool"))
