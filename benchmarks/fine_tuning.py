@@ -8,7 +8,7 @@ sentences and the dropout, so differences to soft attention are paired.
     python benchmarks/fine_tuning.py --output results/fine_tuning.csv
 
 Each model is built and traced once for all seeds; every run starts from the same
-pre-trained weights. Finished runs are kept in the CSV file and not repeated.
+pre-trained weights and, with an adversary, from the same adversary.
 """
 
 import argparse
@@ -27,6 +27,7 @@ import finetuning
 import sentences
 
 import keras_align
+from keras_align.alignments import get_alignment
 
 DOMAINS = tuple(sentences.DOMAINS)
 SETTING = ("alignment", "weight", "learning_rate", "seed")
@@ -43,10 +44,7 @@ class Bench:
         self.weight = keras.Variable(0.0, trainable=False, name="alignment_weight")
         self.default_weight = 0.0
         if alignment != "none":
-            keras_align.align_model(self.model, alignment)
-            rows = keras_align.alignment_report(self.model).aligned
-            self.default_weight = rows[0].alignment_weight
-            keras_align.strip_alignment(self.model)
+            self.default_weight = get_alignment(alignment).default_weight
             keras_align.align_model(self.model, alignment, self.weight)
         self.train_inputs = self.encode(task.train)
         self.tests = {name: self.encode(test) for name, test in task.tests.items()}
@@ -77,7 +75,9 @@ class Bench:
         self.reset(seed)
         self.weight.assign(weight)
         loss = self.train(learning_rate, np.random.default_rng(1000 + seed))
-        row = dict(zip(SETTING, (self.alignment, weight, learning_rate, seed)))
+        row = dict(
+            zip(SETTING, (self.alignment, weight, learning_rate, seed), strict=True)
+        )
         for name, inputs in self.tests.items():
             labels = self.task.tests[name].labels
             scores = finetuning.score(finetuning.predict(self.model, inputs), labels)
@@ -108,13 +108,6 @@ def load_task(arguments):
     task = sentences.rated_sentences(fetching.rated_sentences(), arguments.test_size)
     train = task.train.first(arguments.train_size)
     return sentences.Task(task.name, task.classes, train, task.validation, task.tests)
-
-
-def finished(file):
-    if not file.exists():
-        return []
-    with file.open(newline="", encoding="utf-8") as stream:
-        return [{**row, "seed": int(row["seed"])} for row in csv.DictReader(stream)]
 
 
 def append(file, row):
@@ -168,12 +161,14 @@ def spread(values):
     mean = np.mean(values, axis=0)
     if deviation is None:
         return [f"{m:.1f}" for m in mean]
-    return [f"{m:.1f}±{d:.1f}" for m, d in zip(mean, deviation)]
+    return [f"{m:.1f}±{d:.1f}" for m, d in zip(mean, deviation, strict=True)]
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--alignments", nargs="+", default="none ct gan ot mmd".split())
+    parser.add_argument(
+        "--alignments", nargs="+", default=["none", "ct", "gan", "ot", "mmd"]
+    )
     parser.add_argument("--weight", type=float, help="default: the alignment's own")
     parser.add_argument("--learning-rates", nargs="+", type=float, default=[1e-4])
     parser.add_argument("--seeds", type=int, default=5)
@@ -182,7 +177,7 @@ def parse_arguments():
     parser.add_argument("--test-size", type=int, default=1000)
     parser.add_argument("--sequence-length", type=int, default=32)
     parser.add_argument("--jit", action="store_true", help="compile with XLA")
-    parser.add_argument("--output", type=pathlib.Path, required=True)
+    parser.add_argument("--output", type=pathlib.Path, required=True, help="a CSV file")
     return parser.parse_args()
 
 
@@ -195,20 +190,17 @@ def main():
         epochs=arguments.epochs,
         jit_compile=arguments.jit,
     )
-    done = {key(row) for row in finished(arguments.output)}
+    rows = []
     for alignment in arguments.alignments:
         bench = Bench(task, alignment, settings)
-        weight = arguments.weight if arguments.weight is not None else None
-        weight = bench.default_weight if weight is None else weight
+        weight = bench.default_weight if arguments.weight is None else arguments.weight
         weight = 0.0 if alignment == "none" else weight
         for rate in arguments.learning_rates:
             for seed in range(arguments.seeds):
-                if (alignment, weight, rate, seed) in done:
-                    continue
-                row = bench.run(weight, rate, seed)
-                append(arguments.output, row)
-                print({k: row[k] for k in row}, flush=True)
-    print(table(finished(arguments.output)))
+                rows.append(bench.run(weight, rate, seed))
+                append(arguments.output, rows[-1])
+                print(rows[-1], flush=True)
+    print(table(rows))
 
 
 if __name__ == "__main__":

@@ -10,10 +10,11 @@ WIDTH, LENGTH, VOCABULARY = 16, 6, 40
 class Block(keras.layers.Layer):
     """A layer of a user: attention made in `__init__`."""
 
-    def __init__(self, heads=2, **kwargs):
+    def __init__(self, heads=2, attention=None, **kwargs):
         super().__init__(**kwargs)
         self.heads = heads
-        self.attention = keras.layers.MultiHeadAttention(heads, WIDTH // heads)
+        plain = keras.layers.MultiHeadAttention
+        self.attention = attention or plain(heads, WIDTH // heads)
         self.norm = keras.layers.LayerNormalization()
 
     def build(self, input_shape):

@@ -172,8 +172,8 @@ def test_a_layer_restored_before_it_is_built_is_aligned_when_it_is():
 
 
 def test_every_layer_that_holds_a_shared_attention_says_so():
-    first, second = small_models.Block(name="first"), small_models.Block(name="second")
-    second.attention = first.attention
+    first = small_models.Block(name="first")
+    second = small_models.Block(attention=first.attention, name="second")
     inputs = keras.Input((small_models.LENGTH, small_models.WIDTH))
     model = align_model(keras.Model(inputs, second(first(inputs))))
     assert len(rows(model)) == 1

@@ -29,6 +29,8 @@ class ConditionalTransportAlignment(Alignment):
         feature_dim: int, width of their features. Defaults to `16`.
         rho: float in [0, 1], weight of the direction from queries to keys. Defaults to
             `0.5`.
+        learning_speed: float > 0, how much faster than the model critic and navigator
+            learn under Adam, see `networks.EqualizedDense`. Defaults to `1.0`.
 
     Call arguments and returns: see `Alignment`.
 
@@ -42,16 +44,18 @@ class ConditionalTransportAlignment(Alignment):
 
     default_weight = 0.02
 
-    def __init__(self, hidden_dim=16, feature_dim=16, rho=0.5, **kwargs):
+    def __init__(
+        self, hidden_dim=16, feature_dim=16, rho=0.5, learning_speed=1.0, **kwargs
+    ):
         super().__init__(**kwargs)
         checks.fraction("rho", rho)
         self.hidden_dim = hidden_dim
         self.feature_dim = feature_dim
         self.rho = rho
-        self.critic = Adversary(
-            Critic(hidden_dim, feature_dim, name="critic"), name="adversary"
-        )
-        self.navigator = Navigator(hidden_dim, feature_dim, name="navigator")
+        self.learning_speed = learning_speed
+        sizes = hidden_dim, feature_dim, learning_speed
+        self.critic = Adversary(Critic(*sizes, name="critic"), name="adversary")
+        self.navigator = Navigator(*sizes, name="navigator")
 
     def build(self, query_shape, key_shape=None):
         self.critic.build((None, query_shape[-1]))
@@ -75,4 +79,5 @@ class ConditionalTransportAlignment(Alignment):
             "hidden_dim": self.hidden_dim,
             "feature_dim": self.feature_dim,
             "rho": self.rho,
+            "learning_speed": self.learning_speed,
         }

@@ -110,7 +110,8 @@ def _check_layers(chosen):
     if unbuilt:
         raise ValueError(
             f"Argument `model`: the attention layers {unbuilt} are not built. Call the "
-            "model once on data before `align_model`."
+            "model once on data before `align_model`; leave out layers that it never "
+            "calls with `layers`."
         )
     aligned = [each.path for each in chosen if is_aligned(each.layer)]
     if aligned:

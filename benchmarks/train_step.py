@@ -1,0 +1,241 @@
+"""Time of the train step and of inference, alignment attention over soft attention.
+
+    python benchmarks/train_step.py --output benchmarks/RESULTS.md
+
+For every alignment a BERT with it and one without take steps in turns, so that both see
+the same machine; the ratio is that of each pair of steps. Compilation is not timed. The
+steps are those of `fit`: forward and backward pass, AdamW, metrics.
+
+How often Sinkhorn's iterations run depends on the data, so `--preset FOLDER` takes real
+weights and real sentences instead of random ones.
+
+Floating-point operations are those of the matrix products, two for each multiplication,
+from the formulas in `forward_operations` and `extra_operations`.
+"""
+
+import argparse
+import gc
+import importlib.metadata
+import pathlib
+import sys
+import time
+
+import keras
+import keras_hub
+import numpy as np
+
+import keras_align
+
+ALIGNMENTS = ("gan", "ct", "mmd", "ot")
+SIZES = {
+    "MiniLM": {"num_layers": 6, "hidden_dim": 384, "intermediate_dim": 1536},
+    "BERT-base": {"num_layers": 12, "hidden_dim": 768, "intermediate_dim": 3072},
+}
+HEADER = """\
+| model | step | alignment | soft, ms | aligned, ms | ratio | quartiles | extra operations | inference ratio |
+|---|---|---|---|---|---|---|---|---|
+"""
+BEGIN, END = "<!-- train_step.py begin -->\n", "<!-- train_step.py end -->\n"
+
+
+def parse_arguments(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--sizes", nargs="*", default=list(SIZES), choices=list(SIZES))
+    parser.add_argument("--alignments", nargs="+", default=list(ALIGNMENTS))
+    parser.add_argument("--steps", nargs="+", default=["xla", "graph"])
+    parser.add_argument("--preset", help="also a BERT with these real weights")
+    parser.add_argument("--sentences", help="text file for it, one sentence a line")
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--length", type=int, default=128, help="tokens a sample")
+    parser.add_argument("--repeats", type=int, default=15, help="pairs of steps")
+    parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
+    parser.add_argument("--machine", default="", help="a few words for the title")
+    parser.add_argument("--output", help="Markdown file in which to put the table")
+    return parser.parse_args(arguments)
+
+
+def build(size, preset, jit_compile, alignment=None):
+    """Returns a compiled classifier, with `alignment` if one is given."""
+    keras.utils.set_random_seed(0)
+    if preset:
+        load = keras_hub.models.BertTextClassifier.from_preset
+        model = load(preset, num_classes=2, preprocessor=None)
+    else:
+        config = {"vocabulary_size": 30522, "num_heads": 12, **SIZES[size]}
+        backbone = keras_hub.models.BertBackbone(**config)
+        model = keras_hub.models.BertTextClassifier(
+            backbone, num_classes=2, preprocessor=None
+        )
+    if alignment is not None:
+        keras_align.align_model(model, alignment)
+    model.compile(
+        optimizer=keras.optimizers.AdamW(2e-5),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+        jit_compile=jit_compile,
+    )
+    return model
+
+
+def make_batch(options, sentences=None):
+    """Returns token ids with padding, half a sample at most, and labels."""
+    draw = np.random.default_rng(0)
+    shape = options.batch_size, options.length
+    lengths = draw.integers(options.length // 2, options.length + 1, shape[:1])
+    mask = np.arange(options.length) < lengths[:, None]
+    ids = draw.integers(1000, 30000, shape)
+    if sentences is not None:
+        ids[:] = 0
+        for row, length in zip(ids, lengths, strict=True):
+            words = []
+            while len(words) < length:
+                words.extend(sentences[draw.integers(len(sentences))])
+            row[:length] = words[:length]
+    inputs = {
+        "token_ids": (ids * mask).astype("int32"),
+        "segment_ids": np.zeros(shape, "int32"),
+        "padding_mask": mask.astype("int32"),
+    }
+    return inputs, draw.integers(0, 2, shape[:1]).astype("int32")
+
+
+def read_sentences(options):
+    """Returns the token ids of real sentences, by default movie reviews."""
+    file = options.sentences
+    if file is None:
+        folder = pathlib.Path(__file__).resolve().parents[1] / "examples"
+        sys.path.insert(0, str(folder))
+        import fetching
+
+        file = fetching.rated_sentences() / "movieReviewSnippets_GroundTruth.txt"
+    lines = pathlib.Path(file).read_text(encoding="utf-8").splitlines()[:2000]
+    tokenizer = keras_hub.models.BertTokenizer.from_preset(options.preset)
+    tokens = tokenizer([line.split("\t")[-1] for line in lines])
+    return [np.asarray(each) for each in tokens]
+
+
+def forward_operations(backbone, batch, length):
+    """Of a forward pass: four projections, two of the feed-forward, two of attention."""
+    width, tokens = backbone.hidden_dim, batch * length
+    products = 4 * width**2 + 2 * width * backbone.intermediate_dim
+    pairs = 2 * length * width
+    return 2 * tokens * backbone.num_layers * (products + pairs)
+
+
+def extra_operations(alignment, backbone, batch, length):
+    """Of an alignment's share in a train step.
+
+    A network costs its forward pass three times, for queries and for keys; between all
+    pairs of tokens run 3 products in "ot" and 7 of head size in "mmd", 8 of feature size
+    in "ct". "ot" is counted with all of its iterations. The forward projections are
+    those of the attention; their weights' gradient is a product more for each.
+    """
+    heads, size = backbone.num_heads, backbone.hidden_dim // backbone.num_heads
+    vectors, pairs = batch * length * heads, batch * length**2 * heads
+    hidden, feature = getattr(alignment, "hidden_dim", 0), 0
+    products = 2 * batch * length * backbone.hidden_dim**2
+    if isinstance(alignment, keras_align.AdversarialAlignment):
+        products += 6 * vectors * (2 * size**2 + size * hidden + hidden)
+    elif isinstance(alignment, keras_align.ConditionalTransportAlignment):
+        feature = alignment.feature_dim
+        critic = 2 * size**2 + size * hidden + hidden * feature
+        navigator = size * hidden + hidden * feature
+        products += 6 * vectors * (critic + navigator) + 8 * pairs * feature
+    elif isinstance(alignment, keras_align.OptimalTransportAlignment):
+        products += 3 * pairs * size + 2 * pairs * alignment.max_iterations
+    elif isinstance(alignment, keras_align.MaximumMeanDiscrepancyAlignment):
+        products += 7 * pairs * size
+    return 2 * backbone.num_layers * products
+
+
+def measure(soft, aligned, repeats, clock):
+    """Runs both in turns after a first call each; returns seconds `(repeats, 2)`."""
+    runs = soft, aligned
+    for run in runs:
+        run()
+        run()
+    seconds = np.zeros((repeats, 2))
+    for repeat in range(repeats):
+        for i in (0, 1) if repeat % 2 else (1, 0):
+            start = clock()
+            runs[i]()
+            seconds[repeat, i] = clock() - start
+    return seconds
+
+
+def ratio(seconds):
+    return np.quantile(seconds[:, 1] / seconds[:, 0], [0.25, 0.5, 0.75])
+
+
+def compare(name, preset, step, soft, data, alignment, options):
+    """Measures one alignment; returns its row of the table."""
+    aligned = build(name, preset, step == "xla", alignment)
+    clock = time.perf_counter if options.clock == "wall" else time.process_time
+    train = measure(
+        lambda: soft.train_on_batch(*data),
+        lambda: aligned.train_on_batch(*data),
+        options.repeats,
+        clock,
+    )
+    infer = measure(
+        lambda: soft.predict_on_batch(data[0]),
+        lambda: aligned.predict_on_batch(data[0]),
+        options.repeats,
+        clock,
+    )
+    size = options.batch_size, options.length
+    method = keras_align.alignments.get_alignment(alignment)
+    extra = extra_operations(method, aligned.backbone, *size)
+    extra /= 3 * forward_operations(aligned.backbone, *size)
+    low, middle, high = ratio(train)
+    soft_ms, aligned_ms = 1000.0 * np.median(train, axis=0)
+    return (
+        f"| {name} | {step} | {alignment} | {soft_ms:.0f} | {aligned_ms:.0f} "
+        f"| **{middle:.2f}** | {low:.2f}, {high:.2f} | {extra:+.1%} "
+        f"| {ratio(infer)[1]:.2f} |\n"
+    )
+
+
+def main(arguments=None):
+    options = parse_arguments(arguments)
+    data = make_batch(options)
+    cases = [(size, None, data) for size in options.sizes]
+    if options.preset:
+        real = make_batch(options, read_sentences(options))
+        cases.append(("real weights", options.preset, real))
+    rows = ""
+    for name, preset, data in cases:
+        for step in options.steps:
+            soft = build(name, preset, step == "xla")
+            for alignment in options.alignments:
+                row = compare(name, preset, step, soft, data, alignment, options)
+                print(row, end="", flush=True)
+                rows += row
+                gc.collect()
+            del soft
+            keras.backend.clear_session()
+    report = title(options) + "\n" + HEADER + rows
+    if options.output:
+        write(pathlib.Path(options.output), report)
+
+
+def title(options):
+    packages = "keras", "tensorflow", "keras-hub"
+    versions = ", ".join(f"{x} {importlib.metadata.version(x)}" for x in packages)
+    return (
+        f"{options.batch_size} x {options.length} tokens, {options.repeats} pairs of "
+        f"steps, {options.clock} time{', ' * bool(options.machine)}{options.machine}, "
+        f"{versions}. Ratio: median and quartiles of aligned / soft.\n"
+    )
+
+
+def write(file, report):
+    """Puts the report between its marks in the file, or at its end."""
+    text = file.read_text(encoding="utf-8") if file.exists() else ""
+    before, _, rest = text.partition(BEGIN)
+    after = rest.partition(END)[2]
+    file.write_text(before + BEGIN + "\n" + report + "\n" + END + after)
+
+
+if __name__ == "__main__":
+    main()
