@@ -31,10 +31,17 @@ SIZES = {
     "MiniLM": {"num_layers": 6, "hidden_dim": 384, "intermediate_dim": 1536},
     "BERT-base": {"num_layers": 12, "hidden_dim": 768, "intermediate_dim": 3072},
 }
-HEADER = """\
-| model | step | alignment | soft, ms | aligned, ms | ratio | quartiles | extra operations | inference ratio |
-|---|---|---|---|---|---|---|---|---|
-"""
+COLUMNS = (
+    "model",
+    "step",
+    "alignment",
+    "soft, ms",
+    "aligned, ms",
+    "ratio",
+    "quartiles",
+    "extra operations",
+    "inference ratio",
+)
 BEGIN, END = "<!-- train_step.py begin -->\n", "<!-- train_step.py end -->\n"
 
 
@@ -115,7 +122,7 @@ def read_sentences(options):
 
 
 def forward_operations(backbone, batch, length):
-    """Of a forward pass: four projections, two of the feed-forward, two of attention."""
+    """Of a forward pass: projections, feed-forward layers, attention."""
     width, tokens = backbone.hidden_dim, batch * length
     products = 4 * width**2 + 2 * width * backbone.intermediate_dim
     pairs = 2 * length * width
@@ -125,14 +132,14 @@ def forward_operations(backbone, batch, length):
 def extra_operations(alignment, backbone, batch, length):
     """Of an alignment's share in a train step.
 
-    A network costs its forward pass three times, for queries and for keys; between all
-    pairs of tokens run 3 products in "ot" and 7 of head size in "mmd", 8 of feature size
-    in "ct". "ot" is counted with all of its iterations. The forward projections are
-    those of the attention; their weights' gradient is a product more for each.
+    A network costs its forward pass three times, for queries and for keys. Between all
+    pairs of tokens run 3 products of head size in "ot" and 7 in "mmd", and 8 of feature
+    size in "ct". "ot" is counted with all of its iterations. The projections are those
+    of the attention, but the gradient of their weights is one product more for each.
     """
     heads, size = backbone.num_heads, backbone.hidden_dim // backbone.num_heads
     vectors, pairs = batch * length * heads, batch * length**2 * heads
-    hidden, feature = getattr(alignment, "hidden_dim", 0), 0
+    hidden = getattr(alignment, "hidden_dim", 0)
     products = 2 * batch * length * backbone.hidden_dim**2
     if isinstance(alignment, keras_align.AdversarialAlignment):
         products += 6 * vectors * (2 * size**2 + size * hidden + hidden)
@@ -214,7 +221,8 @@ def main(arguments=None):
                 gc.collect()
             del soft
             keras.backend.clear_session()
-    report = title(options) + "\n" + HEADER + rows
+    header = f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|\n"
+    report = title(options) + "\n" + header + rows
     if options.output:
         write(pathlib.Path(options.output), report)
 

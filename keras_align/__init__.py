@@ -14,6 +14,7 @@ from keras_align.conversion import align_model, alignment_report, strip_alignmen
 from keras_align.diagnostics import measure_alignment
 from keras_align.layers import AlignedGroupedQueryAttention, AlignedMultiHeadAttention
 from keras_align.metrics import ExpectedCalibrationError
+from keras_align.recording import record_attention
 
 __all__ = [
     "AdversarialAlignment",
@@ -29,6 +30,7 @@ __all__ = [
     "alignment_report",
     "divergences",
     "measure_alignment",
+    "record_attention",
     "register_alignment",
     "reverse_gradient",
     "strip_alignment",

@@ -42,7 +42,7 @@ class Adversary(keras.layers.Layer):
     Example:
 
     >>> critic = Adversary(keras.layers.Dense(8))
-    >>> critic(keras.ops.ones((2, 4))).shape
+    >>> tuple(critic(keras.ops.ones((2, 4))).shape)
     (2, 8)
     """
 

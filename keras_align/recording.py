@@ -54,7 +54,7 @@ def record_attention(model, inputs, batch_size=32):
     >>> x = keras.layers.MultiHeadAttention(2, 8, name="attention")(inputs, inputs)
     >>> model = keras.Model(inputs, x)
     >>> records = keras_align.record_attention(model, np.ones((4, 5, 16)))
-    >>> records["attention"].scores.shape
+    >>> tuple(records["attention"].scores.shape)
     (4, 2, 5, 5)
     """
     parts = {}

@@ -10,8 +10,8 @@ import os
 for _library in ("PYTORCH", "JAX", "TENSORFLOW", "CUPY"):
     os.environ.setdefault(f"POT_BACKEND_DISABLE_{_library}", "1")
 
-import numpy as np
-import ot
+import numpy as np  # noqa: E402
+import ot  # noqa: E402
 
 
 def for_each_sample_and_head(formula):

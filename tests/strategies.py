@@ -1,4 +1,4 @@
-"""What hypothesis draws: clouds of queries and keys with masks, also degenerate ones."""
+"""What hypothesis draws: queries and keys with masks, ordinary and degenerate."""
 
 import dataclasses
 

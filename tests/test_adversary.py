@@ -92,5 +92,5 @@ def test_config_round_trip():
 
 @pytest.mark.parametrize("wrong", [None, "dense", keras.layers.Dense])
 def test_wrong_network(wrong):
-    with pytest.raises(ValueError, match="`network` must be a keras.layers.Layer"):
+    with pytest.raises(ValueError, match="`network` must be"):
         Adversary(wrong)

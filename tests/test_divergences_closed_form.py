@@ -38,9 +38,7 @@ def test_transport_of_an_indifferent_navigator_is_the_mean_cost():
     cost = 1.0 - np.einsum("btnh,bsnh->bnts", unit_q, unit_k)
     indifferent = np.zeros((2, 6, 2, 1)), np.zeros((2, 5, 2, 1))
     for rho in (0.0, 0.3, 1.0):
-        value = divergences.conditional_transport(
-            u_query, u_key, *indifferent, rho=rho
-        )
+        value = divergences.conditional_transport(u_query, u_key, *indifferent, rho=rho)
         np.testing.assert_allclose(value, cost.mean((2, 3)), rtol=1e-5)
 
 

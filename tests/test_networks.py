@@ -145,14 +145,14 @@ def test_wrong_width(cls, wrong):
 
 @pytest.mark.parametrize("cls", [Critic, Navigator])
 def test_wrong_feature_dim(cls):
-    with pytest.raises(ValueError, match="`feature_dim`.*Received: feature_dim=0"):
+    with pytest.raises(ValueError, match=r"`feature_dim`.*Received: feature_dim=0"):
         cls(feature_dim=0)
 
 
 @every_network
 @pytest.mark.parametrize("wrong", [0.0, -1.0, "fast"])
 def test_wrong_learning_speed(name, wrong):
-    with pytest.raises(ValueError, match="`learning_speed`.*Received: learning_speed="):
+    with pytest.raises(ValueError, match=r"`learning_speed`.*Received"):
         built(name, learning_speed=wrong)
 
 

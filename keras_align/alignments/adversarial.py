@@ -31,7 +31,7 @@ class AdversarialAlignment(Alignment):
 
     >>> alignment = AdversarialAlignment()
     >>> x = keras.random.normal((2, 5, 4, 8))
-    >>> alignment(x, x).shape
+    >>> tuple(alignment(x, x).shape)
     (2, 4)
     """
 

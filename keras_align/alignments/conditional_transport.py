@@ -38,7 +38,7 @@ class ConditionalTransportAlignment(Alignment):
 
     >>> alignment = ConditionalTransportAlignment(feature_dim=8)
     >>> x = keras.random.normal((2, 5, 4, 8))
-    >>> alignment(x, x).shape
+    >>> tuple(alignment(x, x).shape)
     (2, 4)
     """
 

@@ -24,7 +24,7 @@ class MaximumMeanDiscrepancyAlignment(Alignment):
 
     >>> alignment = MaximumMeanDiscrepancyAlignment(bandwidth=2.0)
     >>> x = keras.random.normal((2, 5, 4, 8))
-    >>> alignment(x, x).shape
+    >>> tuple(alignment(x, x).shape)
     (2, 4)
     """
 

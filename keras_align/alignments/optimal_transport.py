@@ -25,7 +25,7 @@ class OptimalTransportAlignment(Alignment):
 
     >>> alignment = OptimalTransportAlignment(epsilon=0.05)
     >>> x = keras.random.normal((2, 5, 4, 8))
-    >>> alignment(x, x).shape
+    >>> tuple(alignment(x, x).shape)
     (2, 4)
     """
 

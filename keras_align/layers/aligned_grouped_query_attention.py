@@ -43,7 +43,7 @@ class AlignedGroupedQueryAttention(AlignedAttention, layers.GroupQueryAttention)
     ...     head_dim=8, num_query_heads=4, num_key_value_heads=2
     ... )
     >>> x = keras.random.normal((2, 5, 16))
-    >>> layer(x, x, training=True).shape
+    >>> tuple(layer(x, x, training=True).shape)
     (2, 5, 16)
     >>> len(layer.losses)
     1

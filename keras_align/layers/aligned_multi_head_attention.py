@@ -45,7 +45,7 @@ class AlignedMultiHeadAttention(AlignedAttention, layers.MultiHeadAttention):
 
     >>> layer = AlignedMultiHeadAttention(num_heads=2, key_dim=8, alignment="ct")
     >>> x = keras.random.normal((2, 5, 16))
-    >>> layer(x, x, training=True).shape
+    >>> tuple(layer(x, x, training=True).shape)
     (2, 5, 16)
     >>> len(layer.losses)
     1

@@ -1,0 +1,70 @@
+"""Computes losses and gradients of every alignment on the backend of this process.
+
+Usage: KERAS_BACKEND=... python backend_values.py FILE.npz
+"""
+
+import sys
+
+import keras
+import numpy as np
+from keras import ops
+
+import keras_align
+
+RNG = np.random.default_rng(0)
+QUERY = RNG.normal(size=(2, 5, 3, 4)).astype("float32")
+KEY = RNG.normal(size=(2, 7, 3, 4)).astype("float32") + 0.5
+MASK = np.arange(7) < np.array([[7], [4]])
+NAMES = ("ct", "gan", "ot", "mmd")
+
+
+def set_weights(layer):
+    """The same weights on every backend."""
+    for index, weight in enumerate(layer.weights):
+        draw = np.random.default_rng(index)
+        weight.assign(draw.normal(0.0, 0.5, weight.shape))
+
+
+def gradient(function, x):
+    """Gradient of the sum of `function(x)`, by the backend's own means."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        x = tf.constant(x)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            total = tf.reduce_sum(function(x))
+        return tape.gradient(total, x)
+    if backend == "jax":
+        import jax
+
+        return jax.grad(lambda x: function(x).sum())(ops.convert_to_tensor(x))
+    x = ops.convert_to_tensor(x).requires_grad_(True)
+    function(x).sum().backward()
+    return x.grad
+
+
+def main(file):
+    values = {}
+    for name in NAMES:
+        layer = keras_align.AlignedMultiHeadAttention(3, 4, alignment=name)
+        alignment = layer.alignment
+        alignment.build(QUERY.shape, KEY.shape)
+        set_weights(alignment)
+
+        def call(x, alignment=alignment):
+            return alignment(x, KEY, key_mask=MASK)
+
+        values[f"{name} value"] = ops.convert_to_numpy(call(QUERY))
+        values[f"{name} gradient"] = ops.convert_to_numpy(gradient(call, QUERY))
+        x = QUERY[:, :, 0]
+        layer.build(x.shape, x.shape)
+        set_weights(layer)
+        layer(x, x, training=True)
+        values[f"{name} loss"] = ops.convert_to_numpy(layer.losses[0])
+    np.savez(file, **values)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,63 @@
+"""Nothing of the alignment reaches a graph for inference."""
+
+import collections
+
+import contracts
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from contracts import functional, tokens
+
+X = tokens(5)
+every_layer = pytest.mark.parametrize(
+    "subject", contracts.SUBJECTS.values(), ids=contracts.SUBJECTS
+)
+
+
+def operations(function):
+    """How many operations of each type a concrete function has, at any depth."""
+    graph = function.graph.as_graph_def()
+    bodies = [graph.node, *(body.node_def for body in graph.library.function)]
+    return collections.Counter(node.op for body in bodies for node in body)
+
+
+def inference_graph(model):
+    function = tf.function(lambda x: model(x, training=False))
+    return function.get_concrete_function(tf.TensorSpec((None, 5, 8)))
+
+
+@every_layer
+@pytest.mark.parametrize("alignment", [*contracts.ALIGNMENTS, None])
+@pytest.mark.parametrize("call", [{}, {"use_causal_mask": True}], ids=["all", "causal"])
+def test_inference_graph_has_the_operations_of_keras(subject, alignment, call):
+    def model(layer):
+        inputs = keras.Input((5, 8))
+        return keras.Model(inputs, layer(inputs, inputs, **call))
+
+    aligned, plain = (
+        inference_graph(model(layer))
+        for layer in (subject.make(alignment), subject.make_plain())
+    )
+    assert operations(aligned) == operations(plain)
+
+
+@every_layer
+@pytest.mark.filterwarnings("ignore")  # of TensorFlow, about its own savers
+def test_exported_model_has_the_operations_of_keras(subject, tmp_path):
+    """After training, through `ExportArchive`, loaded without Keras."""
+    aligned, plain = functional(subject.make("ct")), functional(subject.make_plain())
+    aligned.compile("sgd", "mse", jit_compile=False)
+    aligned.fit(X, X, verbose=0)
+    contracts.copy_weights(aligned.layers[-1], plain.layers[-1])
+    served = {}
+    for name, model in (("aligned", aligned), ("plain", plain)):
+        model.export(tmp_path / name, verbose=False)
+        loaded = tf.saved_model.load(tmp_path / name)
+        served[name] = loaded.signatures["serving_default"]
+    assert operations(served["aligned"]) == operations(served["plain"])
+    (ours,), (theirs,) = (
+        each(tf.constant(X)).values() for each in (served["aligned"], served["plain"])
+    )
+    np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_allclose(ours, plain(X), rtol=1e-5, atol=1e-6)

@@ -1,0 +1,184 @@
+"""Which tokens take part: every form in which a mask reaches an attention layer."""
+
+import contracts
+import keras
+import numpy as np
+import pytest
+import strategies
+from contracts import tokens
+
+import keras_align
+from keras_align.layers.token_masks import token_masks
+
+LENGTHS = np.array([4, 2])  # real tokens of the two samples, of 5
+REAL = np.arange(5) < LENGTHS[:, None]  # (B, T)
+OTHER_LENGTHS = np.array([3, 6])  # of 7
+OTHER_REAL = np.arange(7) < OTHER_LENGTHS[:, None]  # (B, S)
+LOWER = np.tril(np.ones((5, 5), bool))
+SQUARE = REAL[:, :, None] & REAL[:, None, :]  # (B, T, T)
+# The same padding, said in every way; explicit and as the masks of the tensors.
+SELF_ATTENTION = {
+    "(B, 1, S)": {"attention_mask": REAL[:, None]},
+    "(B, 1, S) of integers": {"attention_mask": REAL[:, None].astype("int32")},
+    "(B, 1, S) of floats": {"attention_mask": REAL[:, None].astype("float32")},
+    "(B, T, S)": {"attention_mask": SQUARE},
+    "(B, T, S) causal": {"attention_mask": SQUARE & LOWER},
+    "(B, 1, 1, S)": {"attention_mask": REAL[:, None, None]},
+    "(B, 1, T, S)": {"attention_mask": SQUARE[:, None]},
+    "(B, N, T, S)": {"attention_mask": np.stack([SQUARE, SQUARE & LOWER], 1)},
+    "query_mask": {"query_mask": REAL},
+    "value_mask": {"value_mask": REAL},
+    "both and causal": {
+        "query_mask": REAL,
+        "value_mask": REAL,
+        "use_causal_mask": True,
+    },
+    "value_mask and (1, T, S)": {"value_mask": REAL, "attention_mask": LOWER[None]},
+    "value_mask and (T, S)": {"value_mask": REAL, "attention_mask": LOWER},
+}
+every_layer = pytest.mark.parametrize(
+    "subject", contracts.SUBJECTS.values(), ids=contracts.SUBJECTS
+)
+
+
+def rubbish_outside(x, real):
+    return np.where(real[..., None], x, np.float32(strategies.FLOAT16_MAX / 1e3))
+
+
+X = rubbish_outside(tokens(5, batch=2), REAL)
+OTHER = rubbish_outside(tokens(7, batch=2, seed=1), OTHER_REAL)
+
+
+def make(subject, **options):
+    layer = subject.make(
+        keras_align.MaximumMeanDiscrepancyAlignment(bandwidth=1.5),
+        alignment_weight=1.0,
+        **options,
+    )
+    layer(X, OTHER)
+    return layer
+
+
+def loss(layer, *inputs, **call):
+    layer(*inputs, training=True, **call)
+    return float(layer.losses[0])
+
+
+def loss_without_padding(layer):
+    """Mean over the samples, each cut to its real tokens."""
+    cut = [X[b : b + 1, : LENGTHS[b]] for b in range(2)]
+    return np.mean([loss(layer, x, x) for x in cut])
+
+
+@every_layer
+@pytest.mark.parametrize("form", SELF_ATTENTION)
+def test_padding_in_self_attention(subject, form):
+    layer = make(subject)
+    expected = loss_without_padding(layer)
+    assert loss(layer, X, X, **SELF_ATTENTION[form]) == pytest.approx(expected, 1e-5)
+
+
+@every_layer
+@pytest.mark.parametrize("form", ["masks", "(B, 1, S)", "(B, T, S)", "(B, 1, T, S)"])
+def test_padding_in_cross_attention(subject, form):
+    layer = make(subject)
+    both = REAL[:, :, None] & OTHER_REAL[:, None]
+    call = {
+        "masks": {"query_mask": REAL, "value_mask": OTHER_REAL},
+        "(B, 1, S)": {"query_mask": REAL, "attention_mask": OTHER_REAL[:, None]},
+        "(B, T, S)": {"attention_mask": both},
+        "(B, 1, T, S)": {"attention_mask": both[:, None]},
+    }[form]
+    cut = [
+        (X[b : b + 1, : LENGTHS[b]], OTHER[b : b + 1, : OTHER_LENGTHS[b]])
+        for b in range(2)
+    ]
+    expected = np.mean([loss(layer, *inputs) for inputs in cut])
+    assert loss(layer, X, OTHER, **call) == pytest.approx(expected, 1e-5)
+
+
+@every_layer
+def test_keys_have_a_mask_of_their_own(subject):
+    """With an explicit key its mask counts, and the value's does not."""
+    layer = make(subject)
+    key = OTHER[:, ::-1].copy()
+    expected = loss(layer, X, OTHER, key, query_mask=REAL, key_mask=OTHER_REAL[:, ::-1])
+    call = {"key_mask": OTHER_REAL[:, ::-1], "value_mask": OTHER_REAL}
+    assert loss(layer, X, OTHER, key, query_mask=REAL, **call) == expected
+    swapped = loss(layer, X, key, OTHER, query_mask=REAL, key_mask=OTHER_REAL)
+    assert swapped == pytest.approx(expected, 1e-5)
+
+
+@every_layer
+def test_causal_attention_hides_no_token(subject):
+    layer = make(subject)
+    whole = tokens(5, batch=2)
+    expected = loss(layer, whole, whole)
+    assert loss(layer, whole, whole, use_causal_mask=True) == expected
+    for mask in (LOWER, LOWER[None], np.stack([LOWER] * 2)):
+        assert loss(layer, whole, whole, attention_mask=mask) == expected
+
+
+@every_layer
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_self_attention_is_known_through_casts(subject, policy):
+    """One float32 input becomes two half precision tensors; its mask holds for both."""
+    layer = make(subject, dtype=policy)
+    quiet = np.where(REAL[..., None], X, np.float32(0.0))
+    both = loss(layer, quiet, quiet, attention_mask=SQUARE)
+    assert loss(layer, quiet, quiet, attention_mask=REAL[:, None]) == both
+
+
+@every_layer
+def test_masks_of_embeddings(subject):
+    layer = make(subject)
+    embedding = keras.layers.Embedding(9, 8, mask_zero=True)
+    ids = np.array([[3, 4, 5, 6, 0], [7, 8, 0, 0, 0]])
+    x = keras.ops.convert_to_numpy(embedding(ids))
+    embedded = embedding(ids)
+    received = loss(layer, embedded, embedded)
+    expected = np.mean([loss(layer, *[x[b : b + 1, : LENGTHS[b]]] * 2) for b in (0, 1)])
+    assert received == pytest.approx(expected, 1e-5)
+
+
+@every_layer
+@pytest.mark.parametrize("alignment", contracts.ALIGNMENTS)
+def test_a_sample_of_padding_counts_zero(subject, alignment):
+    layer = subject.make(alignment, alignment_weight=1.0)
+    layer(X, X)
+    real = np.array([[True] * 5, [False] * 5])
+    x = tokens(5, batch=2)
+    expected = loss(layer, x[:1], x[:1]) / 2.0
+    received = loss(layer, x, x, attention_mask=real[:, None])
+    assert received == pytest.approx(expected, rel=1e-4, abs=1e-6)
+
+
+def test_padding_with_several_attention_axes():
+    """Rows of 3 and columns of 4 tokens; padding said by `(B, 3, 4)` and in full."""
+    layer = contracts.MULTI_HEAD.make(
+        keras_align.MaximumMeanDiscrepancyAlignment(bandwidth=1.5),
+        alignment_weight=1.0,
+        attention_axes=(1, 2),
+    )
+    image = tokens(12, batch=2)
+    real = np.arange(12) < np.array([[12], [8]])
+    flat = contracts.MULTI_HEAD.make(layer.alignment, alignment_weight=1.0)
+    flat(image, image)
+    square = image.reshape(2, 3, 4, 8)
+    layer(square, square)
+    layer.set_weights(flat.get_weights())
+    expected = loss(flat, image, image, attention_mask=real[:, None])
+    full = np.broadcast_to(real[:, None], (2, 12, 12)) & real[:, :, None]
+    full = full.reshape(2, 3, 4, 3, 4)
+    assert loss(layer, square, square, attention_mask=full) == pytest.approx(
+        expected, 1e-5
+    )
+
+
+def test_a_token_counts_if_anything_may_attend_to_it():
+    allowed = np.zeros((1, 3, 4), bool)
+    allowed[0, 0, 2] = allowed[0, 2, 2] = allowed[0, 2, 0] = True
+    query_mask, key_mask = token_masks(attention_mask=allowed)
+    np.testing.assert_array_equal(query_mask, [[True, False, True]])
+    np.testing.assert_array_equal(key_mask, [[True, False, True, False]])
+    assert token_masks() == (None, None)
