@@ -87,7 +87,7 @@ def measure_alignment(
     >>> inputs = keras.Input((None, 16))
     >>> x = keras.layers.MultiHeadAttention(2, 8, name="attention")(inputs, inputs)
     >>> model = keras.Model(inputs, x)
-    >>> tuple(keras_align.measure_alignment(model, np.random.randn(4, 5, 16)).values.shape)
+    >>> keras_align.measure_alignment(model, np.random.randn(4, 5, 16)).values.shape
     (1, 2)
     """
     if bandwidth is not None and not bandwidth > 0.0:
