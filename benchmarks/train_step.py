@@ -140,7 +140,7 @@ def extra_operations(alignment, backbone, batch, length):
     heads, size = backbone.num_heads, backbone.hidden_dim // backbone.num_heads
     vectors, pairs = batch * length * heads, batch * length**2 * heads
     hidden = getattr(alignment, "hidden_dim", 0)
-    products = 2 * batch * length * backbone.hidden_dim**2
+    products = 0
     if isinstance(alignment, keras_align.AdversarialAlignment):
         products += 6 * vectors * (2 * size**2 + size * hidden + hidden)
     elif isinstance(alignment, keras_align.ConditionalTransportAlignment):

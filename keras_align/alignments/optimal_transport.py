@@ -15,7 +15,7 @@ class OptimalTransportAlignment(Alignment):
     Args:
         cost: `"cosine"` or `"sqeuclidean"`. Defaults to `"cosine"`.
         epsilon: float > 0, weight of the entropy. Defaults to `0.01`.
-        max_iterations: int > 0, bound on the Sinkhorn iterations. Defaults to `50`.
+        max_iterations: int > 0, bound on the Sinkhorn iterations. Defaults to `30`.
         tolerance: float > 0, L1 error of the marginals at which they stop; training
             needs no more than the default, `0.05`.
 
@@ -32,7 +32,7 @@ class OptimalTransportAlignment(Alignment):
     default_weight = 0.01
 
     def __init__(
-        self, cost="cosine", epsilon=0.01, max_iterations=50, tolerance=0.05, **kwargs
+        self, cost="cosine", epsilon=0.01, max_iterations=30, tolerance=0.05, **kwargs
     ):
         super().__init__(**kwargs)
         checks.choice("cost", cost, divergences.COSTS)
