@@ -118,13 +118,16 @@ def serialises(subject, alignment):
     np.testing.assert_array_equal(again.losses, layer.losses)
 
 
-def survives_mixed_precision(subject, alignment):
-    """Half precision outputs, float32 weights and loss, also for large inputs."""
-    for policy in ("mixed_float16", "mixed_bfloat16"):
+def survives_every_policy(subject, alignment):
+    """Outputs of the policy, a float32 loss and own weights, also for large inputs."""
+    for policy in ("mixed_float16", "mixed_bfloat16", "bfloat16", "float64"):
         layer = subject.make(alignment, dtype=policy)
         x = keras.ops.cast(100.0 * tokens(), layer.compute_dtype)
         assert layer(x, x, training=True).dtype == layer.compute_dtype
-        assert {weight.dtype for weight in layer.weights} == {"float32"}
+        own = [] if alignment is None else layer.alignment.weights
+        for weight in layer.weights:
+            is_own = any(weight is each for each in own)
+            assert weight.dtype == ("float32" if is_own else layer.variable_dtype)
         for loss in layer.losses:
             assert loss.dtype == "float32" and np.isfinite(loss)
 
@@ -169,7 +172,7 @@ CONTRACT = (
     builds,
     calls_symbolically,
     serialises,
-    survives_mixed_precision,
+    survives_every_policy,
     adds_its_loss_in_training_only,
     fits,
 )

@@ -182,6 +182,24 @@ def test_the_gradient_reaches_queries_keys_and_the_alignment(subject, alignment)
     assert own <= reached
 
 
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
+def test_logs_under_xla_and_mixed_precision(policy):
+    """Two steps with moving weights; half precision comes close to single."""
+
+    def logs(policy, jit_compile):
+        keras.utils.set_random_seed(0)
+        keras.config.set_dtype_policy(policy)
+        model = functional(contracts.MULTI_HEAD.make("ct", alignment_weight=1.0))
+        model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=jit_compile)
+        return model.fit(X, X, epochs=2, verbose=0).history
+
+    wanted, received = logs("float32", False), logs(policy, True)
+    assert set(received) == set(wanted) == {"loss", "alignment_loss"}
+    rel = 1e-4 if policy == "float32" else 2e-2
+    for name, values in wanted.items():
+        assert received[name] == pytest.approx(values, rel=rel)
+
+
 def test_a_subclassed_model_logs_too():
     """Layers below layers, of which one is not aligned."""
 
@@ -191,8 +209,8 @@ def test_a_subclassed_model_logs_too():
             self.block = Repeated(contracts.MULTI_HEAD.make("mmd"), 2)
             self.plain = contracts.GROUPED_QUERY.make(None)
 
-        def call(self, x):
-            x = self.block(x)
+        def call(self, x, training=None):
+            x = self.block(x, training=training)
             return self.plain(x, x)
 
     model = compiled(Model())
