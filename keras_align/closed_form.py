@@ -11,7 +11,7 @@ which has no influence and receives a gradient of exactly zero. Weights are cons
 
 from keras import ops
 
-from keras_align.numerics import matvec, transpose, vecmat, with_gradient
+from keras_align.numerics import largest, matvec, transpose, vecmat, with_gradient
 
 
 def conditional_cost(unit_query, unit_key, query, key, row, column, rho):
@@ -81,8 +81,8 @@ def _exponentials(query, key, row, column):
     key = ops.where(column[:, :, None] > 0.0, key, mean)
     logits = ops.matmul(query, key)
     return (
-        ops.exp(logits - ops.max(logits, axis=-1, keepdims=True)),
-        ops.exp(logits - ops.max(logits, axis=-2, keepdims=True)),
+        ops.exp(logits - largest(logits, axis=-1)),
+        ops.exp(logits - largest(logits, axis=-2)),
     )
 
 

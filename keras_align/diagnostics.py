@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from keras import ops
 
-from keras_align import divergences
+from keras_align import checks, divergences
 from keras_align.conversion.reporting import format_table
 from keras_align.conversion.supported import head_size
 from keras_align.recording import AttentionRecord, record_attention, records
@@ -90,10 +90,13 @@ def measure_alignment(
     >>> keras_align.measure_alignment(model, np.random.randn(4, 5, 16)).values.shape
     (1, 2)
     """
-    if bandwidth is not None and not bandwidth > 0.0:
+    checks.positive_integer("max_tokens", max_tokens)
+    if max_tokens < 2:
         raise ValueError(
-            f"Argument `bandwidth` must be positive. Received: bandwidth={bandwidth}"
+            f"Argument `max_tokens` must be above 1. Received: max_tokens={max_tokens}"
         )
+    if bandwidth is not None:
+        checks.positive("bandwidth", bandwidth)
     clouds, bandwidths = {}, {}
     for path, layer, record in records(model, inputs, batch_size, scores=False):
         bandwidths[path] = float(bandwidth or head_size(layer) ** 0.5)

@@ -58,6 +58,11 @@ def token_weights(mask, like):
     return weights / ops.maximum(count, 1.0)
 
 
+def largest(x, axis):
+    """Largest entry along an axis, which is kept; also of a batch without samples."""
+    return ops.max(x, axis=axis, keepdims=True, initial=-3e38)
+
+
 def matvec(matrix, vector):
     """`sum_j M_ij v_j`: `(B, N, T, S)`, `(B, 1 or N, S)` -> `(B, N, T)`."""
     like = matrix[..., 0, :]

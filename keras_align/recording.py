@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from keras import ops, tree
 
+from keras_align import checks
 from keras_align.conversion.finding import find_attention
 from keras_align.layers.token_masks import token_masks
 
@@ -87,6 +88,13 @@ def records(model, inputs, batch_size, scores):
 def _batches(model, inputs, batch_size):
     if isinstance(inputs, (list, tuple)) and all(isinstance(x, str) for x in inputs):
         inputs = np.array(inputs, dtype=object)
+    checks.positive_integer("batch_size", batch_size)
+    odd = [type(leaf) for leaf in tree.flatten(inputs) if not hasattr(leaf, "shape")]
+    if odd:
+        raise ValueError(
+            "Argument `inputs` must be an array, a nested structure of arrays, or a "
+            f"list of strings. Received: inputs that hold {odd[0].__name__}"
+        )
     sizes = {len(leaf) for leaf in tree.flatten(inputs)}
     if len(sizes) != 1 or 0 in sizes:
         raise ValueError(
@@ -95,10 +103,19 @@ def _batches(model, inputs, batch_size):
         )
     kinds = {np.asarray(leaf[:1]).dtype.kind for leaf in tree.flatten(inputs)}
     texts = kinds <= {"O", "U", "S"}
+    if texts and getattr(model, "preprocessor", None) is None:
+        raise ValueError(
+            "Argument `inputs` may hold texts only if the model has a `preprocessor`. "
+            f"Received: texts for '{model.name}'"
+        )
     for start in range(0, sizes.pop(), batch_size):
         part = slice(start, start + batch_size)
         batch = tree.map_structure(lambda leaf, part=part: leaf[part], inputs)
-        yield model.preprocessor(batch) if texts else batch
+        if texts:
+            # Alone, a pair of columns would be taken for texts and their labels.
+            labels = (None,) if isinstance(batch, tuple) else ()
+            batch = model.preprocessor(batch, *labels)
+        yield batch
 
 
 @contextlib.contextmanager

@@ -104,6 +104,6 @@ def _mass(mass):
 
 def _largest_product(query, key):
     """Bound on `|q_i . k_j|` of each sample and head, `(B, N, 1)`."""
-    q_square = ops.max(ops.sum(ops.square(query), axis=-1), axis=-1, keepdims=True)
-    k_square = ops.max(ops.sum(ops.square(key), axis=-2), axis=-1, keepdims=True)
+    q_square = numerics.largest(ops.sum(ops.square(query), axis=-1), axis=-1)
+    k_square = numerics.largest(ops.sum(ops.square(key), axis=-2), axis=-1)
     return ops.sqrt(q_square) * ops.sqrt(k_square)

@@ -19,7 +19,7 @@ SQUARED = {"cost": "sqeuclidean", "epsilon": 0.5, "max_iterations": 20}
 def test_training_brings_displaced_clouds_together(name, options):
     """Projections of the same tokens, keys displaced: a tenth of the MMD or less.
 
-    The cosine cost sees directions only, so there the discrepancy is that of directions.
+    The cosine cost sees directions only, so there it is the MMD of directions.
     """
     x = np.random.default_rng(0).normal(size=(8, 16, 6)).astype("float32")
     project_q, project_k = (

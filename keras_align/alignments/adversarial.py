@@ -1,6 +1,6 @@
 """AA-GAN: a discriminator tells queries from keys."""
 
-from keras_align import divergences
+from keras_align import checks, divergences
 from keras_align.adversary import Adversary
 from keras_align.alignments.alignment import (
     Alignment,
@@ -39,6 +39,7 @@ class AdversarialAlignment(Alignment):
 
     def __init__(self, hidden_dim=16, learning_speed=30.0, **kwargs):
         super().__init__(**kwargs)
+        checks.positive("learning_speed", learning_speed)
         self.hidden_dim = hidden_dim
         self.learning_speed = learning_speed
         self.discriminator = Adversary(

@@ -48,6 +48,7 @@ class ConditionalTransportAlignment(Alignment):
         self, hidden_dim=16, feature_dim=16, rho=0.5, learning_speed=1.0, **kwargs
     ):
         super().__init__(**kwargs)
+        checks.positive("learning_speed", learning_speed)
         checks.fraction("rho", rho)
         self.hidden_dim = hidden_dim
         self.feature_dim = feature_dim

@@ -128,7 +128,7 @@ def _matches(found, choice):
         return [i for i, each in enumerate(found) if _contains(each.path, choice)]
     if isinstance(choice, keras.layers.Layer):
         return [i for i, each in enumerate(found) if each.layer is choice]
-    if callable(choice):
+    if callable(choice) and not isinstance(choice, type):
         return [i for i, each in enumerate(found) if choice(each.layer)]
     if hasattr(choice, "__index__") and not isinstance(choice, bool):
         index = operator.index(choice)

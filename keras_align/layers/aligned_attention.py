@@ -1,6 +1,7 @@
 """What every aligned attention layer shares."""
 
 import contextlib
+import numbers
 
 import keras
 from keras import ops
@@ -138,8 +139,9 @@ class AlignedAttention:
         divergence = self.alignment(
             query, key, query_mask=query_mask, key_mask=key_mask
         )  # (B, N)
-        loss = ops.mean(divergence)
-        self._track(loss)
+        count = ops.cast(ops.size(divergence), "float32")  # 0 in an empty batch
+        loss = ops.sum(divergence) / ops.maximum(count, 1.0)
+        self._track(loss, ops.minimum(count, 1.0))
         self._calls += 1
         # A layer called n times in a step counts as the mean of its calls.
         change = (loss - self._loss_of_calls) / self._calls
@@ -152,7 +154,7 @@ class AlignedAttention:
         """Brings inputs with several token axes to `(B, T, N, H)`, `(B, S, N, H)`."""
         return query, key, query_mask, key_mask, attention_mask
 
-    def _track(self, loss):
+    def _track(self, loss, weight):
         if keras_internals.losses_of_stateless_step() is not None:
             # A training step on JAX carries no metric of a layer through `call`.
             self._alignment_tracker.reporting = False
@@ -164,7 +166,7 @@ class AlignedAttention:
             peers = dict.fromkeys(peer for peer in peers if peer is not None)
             self._alignment_tracker.join(root, tuple(peers))
         self._alignment_tracker.reporting = True
-        self._alignment_tracker.update_state(loss)
+        self._alignment_tracker.update_state(loss, weight)
 
     def _clear_losses(self):
         of_step = keras_internals.losses_of_stateless_step() or ()
@@ -210,7 +212,7 @@ def check_weight(weight, alignment):
         return (alignment or Alignment).default_weight
     if isinstance(weight, keras.Variable) and tuple(weight.shape) == ():
         return weight
-    is_number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
+    is_number = isinstance(weight, numbers.Real) and not isinstance(weight, bool)
     if is_number and 0.0 <= weight < float("inf"):
         return float(weight)
     raise ValueError(
