@@ -75,7 +75,10 @@ def loss_without_padding(layer):
 def test_padding_in_self_attention(subject, form):
     layer = make(subject)
     expected = loss_without_padding(layer)
-    assert loss(layer, X, X, **SELF_ATTENTION[form]) == pytest.approx(expected, 1e-5)
+    call = dict(SELF_ATTENTION[form])
+    if form == "(B, N, T, S)" and subject is contracts.GROUPED_QUERY:  # has 4 heads
+        call["attention_mask"] = np.repeat(call["attention_mask"], 2, axis=1)
+    assert loss(layer, X, X, **call) == pytest.approx(expected, 1e-5)
 
 
 @every_layer
@@ -129,6 +132,8 @@ def test_self_attention_is_known_through_casts(subject, policy):
     assert loss(layer, quiet, quiet, attention_mask=REAL[:, None]) == both
 
 
+# The Keras layer passes masked tensors to projections that do not know masks.
+@pytest.mark.filterwarnings("ignore:Layer .* EinsumDense:UserWarning")
 @every_layer
 def test_masks_of_embeddings(subject):
     layer = make(subject)
@@ -138,7 +143,7 @@ def test_masks_of_embeddings(subject):
     embedded = embedding(ids)
     received = loss(layer, embedded, embedded)
     expected = np.mean([loss(layer, *[x[b : b + 1, : LENGTHS[b]]] * 2) for b in (0, 1)])
-    assert received == pytest.approx(expected, 1e-5)
+    assert received == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
 
 @every_layer

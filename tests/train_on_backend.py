@@ -47,7 +47,8 @@ def main(file):
         validation_data=(X, Y),
         callbacks=[Schedule(weight)],
     ).history
-    norms = [float(keras.ops.norm(variable)) for variable in model.trainable_weights]
+    weights = map(keras.ops.convert_to_numpy, model.trainable_weights)
+    norms = [float(np.linalg.norm(weight)) for weight in weights]
     file.write_text(json.dumps({**logs, "norms": norms}))
 
 
