@@ -81,7 +81,7 @@ class Bench:
         for name, inputs in self.tests.items():
             labels = self.task.tests[name].labels
             scores = finetuning.score(finetuning.predict(self.model, inputs), labels)
-            row |= {f"{name} {key}": 100 * value for key, value in scores.items()}
+            row |= {f"{name} {key}": 100 * scores[key] for key in self.task.measures}
         in_domain = next(iter(self.tests.values()))
         inputs = {name: x[: self.settings.measured] for name, x in in_domain.items()}
         measure = keras_align.measure_alignment(self.model, inputs)

@@ -11,6 +11,7 @@ import time
 import keras
 import keras_nlp
 import numpy as np
+from sklearn.metrics import matthews_corrcoef
 
 import keras_align
 
@@ -180,11 +181,16 @@ def predict(model, inputs, batch_size=64):
 
 
 def score(probabilities, labels):
-    """Returns accuracy and expected calibration error, as fractions."""
+    """Returns accuracy, Matthews correlation and expected calibration error.
+
+    As fractions; the correlation lies in [-1, 1].
+    """
     calibration = keras_align.ExpectedCalibrationError(num_bins=10)
     calibration.update_state(labels, probabilities)
+    classes = probabilities.argmax(-1)
     return {
-        "accuracy": float(np.mean(probabilities.argmax(-1) == labels)),
+        "accuracy": float(np.mean(classes == labels)),
+        "matthews": float(matthews_corrcoef(labels, classes)),
         "ece": float(calibration.result()),
     }
 
@@ -205,7 +211,7 @@ def run_one(task, alignment, seed, settings, alignment_weight=None):
         A dictionary with the keys `alignment`, `weight`, `seed`, `history`,
         `seconds_per_step`, `measure` (what `keras_align.measure_alignment` finds
         on sentences of the first test set; its `total` sums over layers and
-        heads), `tests` (for each test set `accuracy`, `ece`, `probabilities` and
+        heads), `tests` (for each test set what `score` returns, `probabilities` and
         `labels`) and `model`.
     """
     model = build(settings, len(task.classes), seed)

@@ -25,6 +25,8 @@ class Layout:
         train: Tuple of names that the training file may have.
         test: Tuple of names that the labelled test file may have. The labels of
             GLUE's own test sets are secret: one tests on its development sets.
+        measures: Tuple, see `sentences.Task`. GLUE judges CoLA by the Matthews
+            correlation.
     """
 
     columns: tuple
@@ -32,6 +34,7 @@ class Layout:
     header: tuple | None = None
     train: tuple = ("train.tsv",)
     test: tuple = ("dev.tsv",)
+    measures: tuple = ("accuracy", "ece")
 
 
 TASKS = {
@@ -43,7 +46,11 @@ TASKS = {
         test=("dev.tsv", "msr_paraphrase_test.txt"),
     ),
     "RTE": Layout(("sentence1", "sentence2")),
-    "CoLA": Layout(("sentence",), header=("source", "label", "mark", "sentence")),
+    "CoLA": Layout(
+        ("sentence",),
+        header=("source", "label", "mark", "sentence"),
+        measures=("matthews", "accuracy", "ece"),
+    ),
     "QNLI": Layout(("question", "sentence")),
 }
 
@@ -77,7 +84,7 @@ def glue_task(name, folder, test_size=None):
     validation, train = train.split(min(len(train) // 10, 1000))
     test = index_labels(test_columns, test_labels, classes)
     test = test.split(0)[1].first(test_size or len(test))
-    return Task(name, classes, train, validation, {name: test})
+    return Task(name, classes, train, validation, {name: test}, layout.measures)
 
 
 def index_labels(columns, labels, classes):

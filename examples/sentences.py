@@ -76,6 +76,7 @@ class Task:
         train: `Sentences` in random order.
         validation: `Sentences` to watch during the training.
         tests: Dictionary from names to `Sentences`; the first is in domain.
+        measures: Tuple of keys of what `finetuning.score` returns, those to report.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Task:
     train: Sentences
     validation: Sentences
     tests: dict
+    measures: tuple = ("accuracy", "ece")
 
 
 def rated_sentences(folder, test_size=1000):

@@ -4,6 +4,12 @@ import csv
 
 import numpy as np
 
+TITLES = {
+    "accuracy": "accuracy, %",
+    "matthews": "Matthews, %",
+    "ece": "ECE, %",
+}
+
 
 def name(alignment):
     """Returns what an attention is called in tables and pictures."""
@@ -33,9 +39,9 @@ def measures(task, runs):
 
     lines = []
     for test in task.tests:
-        for key, measure in (("accuracy", "accuracy, %"), ("ece", "ECE, %")):
+        for key in task.measures:
             values = collect(lambda r, t=test, k=key: 100 * r["tests"][t][k])
-            lines.append((test, measure, values))
+            lines.append((test, TITLES[key], values))
     mmd = collect(lambda r: r["measure"].total)
     lines.append(("keys, queries", "total MMD", mmd))
     seconds = collect(lambda r: r["seconds_per_step"])
@@ -98,11 +104,11 @@ def write(task, runs, folder):
             row.append(float(np.std(values[alignment], ddof=1)) if several else "")
         rows.append(row)
     write_csv(folder / "table.csv", header, rows)
-    header = ["attention", "weight", "seed", "test", "sentences", "accuracy", "ece"]
+    header = ["attention", "weight", "seed", "test", "sentences", *task.measures]
     header += ["total_mmd", "seconds_per_step"]
     rows = [
         [name(run["alignment"]), run["weight"], run["seed"], test]
-        + [len(result["labels"]), result["accuracy"], result["ece"]]
+        + [len(result["labels"]), *(result[key] for key in task.measures)]
         + [run["measure"].total, run["seconds_per_step"]]
         for run in runs
         for test, result in run["tests"].items()

@@ -377,6 +377,7 @@ def test_glue(tmp_path, name, layout):
     task = glue.glue_task(name, tmp_path)
     assert (len(task.train), len(task.validation)) == (36, 4)
     assert list(task.tests) == [name] and len(task.tests[name]) == 10
+    assert ("matthews" in task.measures) == (name == "CoLA")
     words = name in ("RTE", "QNLI")
     assert task.classes == (["entailment", "not_entailment"] if words else ["0", "1"])
     pair = name not in ("SST-2", "CoLA")
@@ -487,6 +488,33 @@ def test_table_files(tmp_path):
     ]
     assert float(rows[0]["alignment (ct) mean"]) == pytest.approx(81.5)
     assert float(rows[0]["alignment (ct) std"]) == pytest.approx(0.5**0.5)
+
+
+def test_table_shows_what_the_task_is_judged_by(tmp_path):
+    task = dataclasses.replace(made_up_task(), measures=("matthews",))
+    runs = made_up_runs(1)
+    for run in runs:
+        run["tests"]["movies"]["matthews"] = 0.5
+    text = tables.text(task, runs, types.SimpleNamespace(train_size=10))
+    assert "Matthews, %" in text and "accuracy" not in text
+    tables.write(task, runs, tmp_path)
+    header = (tmp_path / "runs.csv").read_text(encoding="utf-8").split("\n")[0]
+    assert "matthews" in header and "accuracy" not in header
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_scores(classes):
+    finetuning = pytest.importorskip("finetuning")
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(classes), 50)
+    labels = np.arange(50) % classes
+    scores = finetuning.score(probabilities.astype("float32"), labels)
+    table = np.zeros((classes, classes))
+    np.add.at(table, (labels, probabilities.argmax(-1)), 1)
+    assert scores["accuracy"] == pytest.approx(np.trace(table) / 50)
+    rows, columns = table.sum(1), table.sum(0)
+    covariance = np.trace(table) * 50 - rows @ columns
+    variances = (2500 - rows @ rows) * (2500 - columns @ columns)
+    assert scores["matthews"] == pytest.approx(covariance / variances**0.5)
 
 
 # --- the main job ------------------------------------------------------------------
