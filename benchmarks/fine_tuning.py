@@ -8,12 +8,16 @@ sentences and the dropout, so differences to soft attention are paired.
     python benchmarks/fine_tuning.py --output results/fine_tuning.csv
 
 Each model is built and traced once for all seeds; every run starts from the same
-pre-trained weights and, with an adversary, from the same adversary.
+pre-trained weights. Runs that are in the file already are not repeated, so a benchmark
+that was stopped goes on where it was, and two processes can share the alignments of
+one file. The tables at the end are those of the whole file.
 """
 
 import argparse
+import collections
 import csv
 import dataclasses
+import itertools
 import pathlib
 import sys
 
@@ -28,11 +32,15 @@ import sentences
 
 import keras_align
 from keras_align.alignments import get_alignment
+from keras_align.conversion.finding import find_attention
 
 DOMAINS = tuple(sentences.DOMAINS)
 SETTING = ("alignment", "weight", "learning_rate", "seed")
 MEASURED = tuple(f"{name} {x}" for name in DOMAINS for x in ("accuracy", "ece"))
 COLUMNS = (*SETTING, *MEASURED, "mmd", "alignment_loss")
+MEASURES = ("movies acc", "movies ECE", "out of domain acc", "out of domain ECE", "MMD")
+BETTER = np.array([1, -1, 1, -1, -1])  # the sign of an improvement
+Run = collections.namedtuple("Run", SETTING)
 
 
 class Bench:
@@ -42,10 +50,11 @@ class Bench:
         self.task, self.alignment, self.settings = task, alignment, settings
         self.model = finetuning.build(settings, len(task.classes), seed=0)
         self.weight = keras.Variable(0.0, trainable=False, name="alignment_weight")
-        self.default_weight = 0.0
+        self.default_weight, self.aligned = 0.0, []
         if alignment != "none":
             self.default_weight = get_alignment(alignment).default_weight
             keras_align.align_model(self.model, alignment, self.weight)
+            self.aligned = [found.layer for found in find_attention(self.model)[0]]
         self.train_inputs = self.encode(task.train)
         self.tests = {name: self.encode(test) for name, test in task.tests.items()}
         self.steps = len(task.train) // settings.batch_size * settings.epochs
@@ -69,15 +78,19 @@ class Bench:
             elif variable.path in self.new:
                 value = np.clip(draw.normal(0.0, 0.02, value.shape), -0.04, 0.04)
             variable.assign(value)
+        keras.utils.set_random_seed(seed)
+        for attention in self.aligned:
+            shape = (None, None, attention.num_heads, attention.key_dim)
+            fresh = get_alignment(attention.alignment)
+            fresh.build(shape, shape)
+            attention.alignment.set_weights(fresh.get_weights())
 
     def run(self, weight, learning_rate, seed):
         """Fine-tunes and tests; returns a row of the table."""
         self.reset(seed)
         self.weight.assign(weight)
         loss = self.train(learning_rate, np.random.default_rng(1000 + seed))
-        row = dict(
-            zip(SETTING, (self.alignment, weight, learning_rate, seed), strict=True)
-        )
+        row = Run(self.alignment, weight, learning_rate, seed)._asdict()
         for name, inputs in self.tests.items():
             labels = self.task.tests[name].labels
             scores = finetuning.score(finetuning.predict(self.model, inputs), labels)
@@ -120,35 +133,51 @@ def append(file, row):
         writer.writerow(row)
 
 
-def key(row):
-    weight, rate = float(row["weight"]), float(row["learning_rate"])
-    return row["alignment"], weight, rate, int(row["seed"])
+def read(file):
+    """Returns a dictionary from `Run` to the row of each run in the file."""
+    if not file.exists():
+        return {}
+    with file.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    return {
+        Run(
+            row["alignment"],
+            float(row["weight"]),
+            float(row["learning_rate"]),
+            int(row["seed"]),
+        ): row
+        for row in rows
+    }
 
 
-def table(rows):
-    """Mean and standard deviation over the seeds, and paired gains over soft."""
-    lines = ["| alignment | rate | seeds | movies acc / ECE | out of domain acc / ECE "]
-    lines[0] += "| gain acc movies / out | MMD |"
-    lines.append("|---|---|---|---|---|---|---|")
-    values = {key(row): summary(row) for row in rows}
-    for name, weight, rate in dict.fromkeys(k[:3] for k in values):
-        runs = {k[3]: v for k, v in values.items() if k[:3] == (name, weight, rate)}
-        gains = [
-            runs[seed] - values["none", 0.0, rate, seed]
-            for seed in runs
-            if ("none", 0.0, rate, seed) in values
-        ]
-        cells = spread(list(runs.values()))
-        gain = spread(gains) if gains else ["-"] * 5
-        lines.append(
-            f"| {name} ({weight:g}) | {rate:g} | {len(runs)} | {cells[0]} / {cells[1]} "
-            f"| {cells[2]} / {cells[3]} | {gain[0]} / {gain[2]} | {cells[4]} |"
-        )
-    return "\n".join(lines)
+def tables(runs):
+    """Returns two tables: what was measured, and its differences to soft attention.
+
+    Mean and standard deviation over the seeds; in the second also in how many seeds
+    the alignment was better.
+    """
+    values = {run: summary(row) for run, row in runs.items()}
+    measured = [f"| alignment (weight) | rate | seeds | {' | '.join(MEASURES)} |"]
+    paired = list(measured)
+    measured.append("|---" * (3 + len(MEASURES)) + "|")
+    paired.append(measured[-1])
+    for name, weight, rate in dict.fromkeys(run[:3] for run in values):
+        of_seeds = {
+            r.seed: v for r, v in values.items() if r[:3] == (name, weight, rate)
+        }
+        head = f"| {name} ({weight:g}) | {rate:g} | {len(of_seeds)} | "
+        measured.append(head + " | ".join(spread(list(of_seeds.values()))) + " |")
+        soft = {seed: values.get(Run("none", 0.0, rate, seed)) for seed in of_seeds}
+        gains = [of_seeds[s] - soft[s] for s in of_seeds if soft[s] is not None]
+        if name != "none" and gains:
+            wins = np.sum(np.array(gains) * BETTER > 0, axis=0)
+            cells = zip(spread(gains, "+"), wins, strict=True)
+            paired.append(head + " | ".join(f"{c} ({n})" for c, n in cells) + " |")
+    return "\n".join(measured) + "\n\n" + "\n".join(paired)
 
 
 def summary(row):
-    """Array: accuracy and ECE in domain, their means out of domain, MMD."""
+    """Returns an array of the numbers of `MEASURES`."""
     inside, *outside = DOMAINS
     pick = [float(row[f"{inside} {x}"]) for x in ("accuracy", "ece")]
     for x in ("accuracy", "ece"):
@@ -156,12 +185,12 @@ def summary(row):
     return np.array([*pick, float(row["mmd"])])
 
 
-def spread(values):
-    deviation = np.std(values, axis=0, ddof=1) if len(values) > 1 else None
+def spread(values, sign=""):
     mean = np.mean(values, axis=0)
-    if deviation is None:
-        return [f"{m:.1f}" for m in mean]
-    return [f"{m:.1f}±{d:.1f}" for m, d in zip(mean, deviation, strict=True)]
+    if len(values) == 1:
+        return [f"{m:{sign}.2f}" for m in mean]
+    deviation = np.std(values, axis=0, ddof=1)
+    return [f"{m:{sign}.2f}±{d:.2f}" for m, d in zip(mean, deviation, strict=True)]
 
 
 def parse_arguments():
@@ -176,7 +205,7 @@ def parse_arguments():
     parser.add_argument("--train-size", type=int, default=2016)
     parser.add_argument("--test-size", type=int, default=1000)
     parser.add_argument("--sequence-length", type=int, default=32)
-    parser.add_argument("--jit", action="store_true", help="compile with XLA")
+    parser.add_argument("--no-jit", action="store_true", help="compile without XLA")
     parser.add_argument("--output", type=pathlib.Path, required=True, help="a CSV file")
     return parser.parse_args()
 
@@ -188,19 +217,21 @@ def main():
         fetching.minilm(),
         sequence_length=arguments.sequence_length,
         epochs=arguments.epochs,
-        jit_compile=arguments.jit,
+        jit_compile=not arguments.no_jit,
     )
-    rows = []
     for alignment in arguments.alignments:
         bench = Bench(task, alignment, settings)
         weight = bench.default_weight if arguments.weight is None else arguments.weight
         weight = 0.0 if alignment == "none" else weight
-        for rate in arguments.learning_rates:
-            for seed in range(arguments.seeds):
-                rows.append(bench.run(weight, rate, seed))
-                append(arguments.output, rows[-1])
-                print(rows[-1], flush=True)
-    print(table(rows))
+        for rate, seed in itertools.product(
+            arguments.learning_rates, range(arguments.seeds)
+        ):
+            if Run(alignment, weight, rate, seed) in read(arguments.output):
+                continue
+            row = bench.run(weight, rate, seed)
+            append(arguments.output, row)
+            print(row, flush=True)
+    print(tables(read(arguments.output)))
 
 
 if __name__ == "__main__":

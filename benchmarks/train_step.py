@@ -132,22 +132,24 @@ def forward_operations(backbone, batch, length):
 def extra_operations(alignment, backbone, batch, length):
     """Of an alignment's share in a train step.
 
-    A network costs its forward pass three times, for queries and for keys. Between all
-    pairs of tokens run 3 products of head size in "ot" and 7 in "mmd", and 8 of feature
-    size in "ct". "ot" is counted with all of its iterations. The projections are those
-    of the attention, but the gradient of their weights is one product more for each.
+    A network costs its forward pass three times, for queries and for keys; that of
+    "gan" four times, as inputs and weights get gradients of their own. Between all
+    pairs of tokens run 3 products of head size in "ot", 7 in "mmd", and in "ct" 5 of
+    head size and 3 of feature size. "ot" is counted with all of its iterations. The
+    projections are those of the attention.
     """
     heads, size = backbone.num_heads, backbone.hidden_dim // backbone.num_heads
     vectors, pairs = batch * length * heads, batch * length**2 * heads
     hidden = getattr(alignment, "hidden_dim", 0)
     products = 0
     if isinstance(alignment, keras_align.AdversarialAlignment):
-        products += 6 * vectors * (2 * size**2 + size * hidden + hidden)
+        products += 8 * vectors * (2 * size**2 + size * hidden + hidden)
     elif isinstance(alignment, keras_align.ConditionalTransportAlignment):
         feature = alignment.feature_dim
-        critic = 2 * size**2 + size * hidden + hidden * feature
+        critic = 2 * size**2 + 2 * size * hidden
         navigator = size * hidden + hidden * feature
-        products += 6 * vectors * (critic + navigator) + 8 * pairs * feature
+        products += 6 * vectors * (critic + navigator)
+        products += pairs * (5 * size + 3 * feature)
     elif isinstance(alignment, keras_align.OptimalTransportAlignment):
         products += 3 * pairs * size + 2 * pairs * alignment.max_iterations
     elif isinstance(alignment, keras_align.MaximumMeanDiscrepancyAlignment):

@@ -63,6 +63,12 @@ class Adversary(keras.layers.Layer):
     def call(self, x):
         return reverse_gradient(self.network(reverse_gradient(x)))
 
+    def with_constant_weights(self, x):
+        """`network(x)`, whose gradient reaches `x` and not the network's weights."""
+        trainable = [ops.stop_gradient(v.value) for v in self.trainable_variables]
+        others = [v.value for v in self.non_trainable_variables]
+        return self.network.stateless_call(trainable, others, x)[0]
+
     def compute_output_shape(self, input_shape):
         return self.network.compute_output_shape(input_shape)
 

@@ -40,6 +40,28 @@ def adversarial(query_logits, key_logits, query_mask=None, key_mask=None):
     return _zero_if_empty(log_real + log_fake, query_mask, key_mask)
 
 
+def confusion(query_logits, key_logits, query_mask=None, key_mask=None):
+    """How sure a discriminator is, `E_q[f(q)] + E_k[f(k)]`.
+
+    `f = -(log D + log(1 - D)) / 2` is the cross-entropy with an even guess. It is
+    smallest, `2 log 2` in all, where `D = 1/2` everywhere, and its gradient with
+    respect to a logit, `D - 1/2`, is bounded and vanishes there. Source: Tzeng et al.
+    2015, eq. 5.
+
+    Args and returns: as `adversarial`; never negative.
+    """
+    query_logits, key_logits = numerics.to_float32(query_logits, key_logits)
+    query_weight = numerics.token_weights(query_mask, query_logits[..., None])
+    key_weight = numerics.token_weights(key_mask, key_logits[..., None])
+
+    def doubt(weight, logits):
+        both = ops.softplus(logits) + ops.softplus(-logits)
+        return 0.5 * ops.einsum("bt,btn->bn", weight, both)
+
+    total = doubt(query_weight, query_logits) + doubt(key_weight, key_logits)
+    return _zero_if_empty(total, query_mask, key_mask)
+
+
 def conditional_transport(
     query_critic,
     key_critic,

@@ -20,6 +20,8 @@ class EqualizedDense(layers.Layer):
         activation: as in `keras.layers.Dense`.
         bias: float, initial value of the bias. Defaults to `0.0`.
         learning_speed: float > 0. Defaults to `1.0`.
+        initial_scale: float >= 0, factor of the Glorot uniform distribution that the
+            kernel is drawn from. Defaults to `1.0`.
 
     Call arguments:
         x: float tensor `(..., D)`.
@@ -28,7 +30,15 @@ class EqualizedDense(layers.Layer):
         float32 tensor `(..., units)`.
     """
 
-    def __init__(self, units, activation=None, bias=0.0, learning_speed=1.0, **kwargs):
+    def __init__(
+        self,
+        units,
+        activation=None,
+        bias=0.0,
+        learning_speed=1.0,
+        initial_scale=1.0,
+        **kwargs,
+    ):
         super().__init__(**{"dtype": "float32", **kwargs})
         checks.positive_integer("units", units)
         checks.positive("learning_speed", learning_speed)
@@ -36,10 +46,12 @@ class EqualizedDense(layers.Layer):
         self.activation = keras.activations.get(activation)
         self.bias_value = bias
         self.learning_speed = learning_speed
+        self.initial_scale = initial_scale
 
     def build(self, input_shape):
         width = input_shape[-1]
         glorot = (6.0 / (width + self.units)) ** 0.5 / self.learning_speed
+        glorot *= self.initial_scale
         self.kernel = self.add_weight(
             shape=(width, self.units),
             initializer=keras.initializers.RandomUniform(-glorot, glorot),
@@ -62,6 +74,7 @@ class EqualizedDense(layers.Layer):
             "activation": keras.activations.serialize(self.activation),
             "bias": self.bias_value,
             "learning_speed": self.learning_speed,
+            "initial_scale": self.initial_scale,
         }
 
 
@@ -112,14 +125,17 @@ class Highway(layers.Layer):
 
 
 class _FeatureNetwork(layers.Layer):
-    """Optional highway block, then a two-layer perceptron."""
+    """Optional highway block, then a two-layer perceptron.
+
+    `feature_dim` is the width of the output, `None` for that of the input.
+    """
 
     has_highway = True
+    initial_scale = 1.0  # of the last layer
 
-    def __init__(self, hidden_dim=16, feature_dim=16, learning_speed=1.0, **kwargs):
+    def __init__(self, hidden_dim=16, feature_dim=None, learning_speed=1.0, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
         checks.positive_integer("hidden_dim", hidden_dim)
-        checks.positive_integer("feature_dim", feature_dim)
         self.hidden_dim = hidden_dim
         self.feature_dim = feature_dim
         self.learning_speed = learning_speed
@@ -132,32 +148,64 @@ class _FeatureNetwork(layers.Layer):
         self.hidden = EqualizedDense(
             self.hidden_dim, learning_speed=speed, name="hidden"
         )
+        width = self.feature_dim or input_shape[-1]
         self.feature = EqualizedDense(
-            self.feature_dim, learning_speed=speed, name="feature"
+            width,
+            learning_speed=speed,
+            initial_scale=self.initial_scale,
+            name="feature",
         )
         self.hidden.build(input_shape)
         self.feature.build((*input_shape[:-1], self.hidden_dim))
 
     def call(self, x):
-        x = self.highway(x) if self.has_highway else x
-        hidden = ops.leaky_relu(self.hidden(x), negative_slope=0.1)
-        return self.feature(hidden)
+        return self._perceptron(self.highway(x) if self.has_highway else x)
+
+    def _perceptron(self, x):
+        return self.feature(ops.leaky_relu(self.hidden(x), negative_slope=0.1))
 
     def compute_output_shape(self, input_shape):
-        return (*input_shape[:-1], self.feature_dim)
+        return (*input_shape[:-1], self.feature_dim or input_shape[-1])
 
     def get_config(self):
         return {
             **super().get_config(),
             "hidden_dim": self.hidden_dim,
-            "feature_dim": self.feature_dim,
             "learning_speed": self.learning_speed,
         }
 
 
 @keras.saving.register_keras_serializable(package="keras_align")
 class Critic(_FeatureNetwork):
-    """Critic `u` of AA-CT before normalisation: highway block, two-layer perceptron.
+    """Critic `u` of AA-CT before normalisation: `h + perceptron(h)`, `h = highway(x)`.
+
+    The paper's "highway + two-layer MLP", read as a sum. So the critic sees every
+    direction of its input: a perceptron of few features is blind to the others, in
+    which queries and keys drift apart unseen. And its cost is close to the cosine
+    distance before it has learned anything, which matters in fine-tuning.
+
+    Args:
+        hidden_dim: int, width of the hidden layer. Defaults to `16`.
+        learning_speed: float > 0, see `EqualizedDense`. Defaults to `1.0`.
+
+    Call arguments:
+        x: float tensor `(..., H)`.
+
+    Returns:
+        float32 tensor `(..., H)`.
+    """
+
+    def __init__(self, hidden_dim=16, learning_speed=1.0, **kwargs):
+        super().__init__(hidden_dim, None, learning_speed, **kwargs)
+
+    def call(self, x):
+        x = self.highway(x)
+        return x + self._perceptron(x)
+
+
+@keras.saving.register_keras_serializable(package="keras_align")
+class Navigator(_FeatureNetwork):
+    """Navigator `t` of AA-CT: a two-layer perceptron.
 
     Args:
         hidden_dim: int, width of the hidden layer. Defaults to `16`.
@@ -171,12 +219,14 @@ class Critic(_FeatureNetwork):
         float32 tensor `(..., feature_dim)`.
     """
 
-
-@keras.saving.register_keras_serializable(package="keras_align")
-class Navigator(_FeatureNetwork):
-    """Navigator `t` of AA-CT: a two-layer perceptron. Arguments as in `Critic`."""
-
     has_highway = False
+
+    def __init__(self, hidden_dim=16, feature_dim=16, learning_speed=1.0, **kwargs):
+        checks.positive_integer("feature_dim", feature_dim)
+        super().__init__(hidden_dim, feature_dim, learning_speed, **kwargs)
+
+    def get_config(self):
+        return {**super().get_config(), "feature_dim": self.feature_dim}
 
 
 @keras.saving.register_keras_serializable(package="keras_align")
@@ -184,7 +234,8 @@ class Discriminator(_FeatureNetwork):
     """Discriminator of AA-GAN, as a logit: highway block, two-layer perceptron.
 
     `D(x) = sigmoid(linear(leaky_relu(linear(highway(x)))))`; the sigmoid is left to
-    `divergences.adversarial`.
+    `divergences.adversarial`. The last layer starts at zero, undecided: a random one
+    would move the clouds along random directions before it has learned which differ.
 
     Args:
         hidden_dim: int, width of the hidden layer. Defaults to `16`.
@@ -197,6 +248,8 @@ class Discriminator(_FeatureNetwork):
         float32 tensor `(...)`, one logit a vector.
     """
 
+    initial_scale = 0.0
+
     def __init__(self, hidden_dim=16, learning_speed=1.0, **kwargs):
         super().__init__(hidden_dim, 1, learning_speed, **kwargs)
 
@@ -205,8 +258,3 @@ class Discriminator(_FeatureNetwork):
 
     def compute_output_shape(self, input_shape):
         return input_shape[:-1]
-
-    def get_config(self):
-        config = super().get_config()
-        del config["feature_dim"]
-        return config

@@ -50,6 +50,16 @@ def adversarial(query_logits, key_logits):
     return log_d.mean() + log_one_minus_d.mean()
 
 
+@for_each_sample_and_head
+def confusion(query_logits, key_logits):
+    """Cross-entropy of `D = sigmoid(logit)` with an even guess, for both clouds."""
+    total = 0.0
+    for logits in (query_logits, key_logits):
+        d = 1.0 / (1.0 + np.exp(-logits))
+        total -= np.mean(0.5 * np.log(d) + 0.5 * np.log(1.0 - d))
+    return total
+
+
 def _unit(x):
     norm = np.linalg.norm(x, axis=-1, keepdims=True)
     return np.divide(x, norm, out=np.zeros_like(x), where=norm > 0.0)

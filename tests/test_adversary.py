@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from execution import MODES, value_and_gradients
 from keras import ops
 
@@ -78,6 +79,22 @@ def test_minimiser_makes_it_maximise():
     optimizer = keras.optimizers.SGD(0.1)
     optimizer.apply([ops.convert_to_tensor(gradient)], adversary.trainable_variables)
     assert float(adversary(x)[0, 0]) == pytest.approx(before + 0.1 * 2.0, rel=1e-5)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_with_constant_weights(mode):
+    adversary = Adversary(network())
+    x = np.random.default_rng(0).normal(size=(3, 5)).astype("float32")
+    wanted, (gradient,) = value_and_gradients(adversary, x, mode=mode)
+    weights = adversary.trainable_variables
+    value, received = value_and_gradients(
+        adversary.with_constant_weights, x, watch=weights[:0], mode=mode
+    )
+    np.testing.assert_allclose(value, wanted, rtol=1e-6)
+    np.testing.assert_allclose(received[0], gradient, rtol=1e-6)
+    with tf.GradientTape() as tape:
+        total = ops.sum(adversary.with_constant_weights(x))
+    assert tape.gradient(total, [weight.value for weight in weights]) == [None] * 4
 
 
 def test_config_round_trip():

@@ -20,7 +20,7 @@ CLASSES = {
 }
 OPTIONS = {
     "ct": {"hidden_dim": 8, "feature_dim": 24, "rho": 0.25},
-    "gan": {"hidden_dim": 24},
+    "gan": {"hidden_dim": 24, "objective": "minimax"},
     "mmd": {"bandwidth": 0.5},
     "ot": {
         "cost": "sqeuclidean",
@@ -42,6 +42,17 @@ def clouds(batch=3, length=5, other=7, heads=2, size=4, seed=0):
     square = 0.5 * ((query**2).mean((1, 3)) + (key**2).mean((1, 3)))
     scale = np.sqrt(square)[:, None, :, None]
     return (query / scale).astype("float32"), (key / scale).astype("float32")
+
+
+def with_random_weights(alignment):
+    """Builds it; some weights start at zero, which would hide mistakes."""
+    alignment.build((None, None, 2, 4), (None, None, 2, 4))
+    alignment.built = True
+    rng = np.random.default_rng(1)
+    scale = 0.5 / getattr(alignment, "learning_speed", 1.0)
+    weights = [rng.normal(0.0, scale, w.shape) for w in alignment.weights]
+    alignment.set_weights(weights)
+    return alignment
 
 
 @every_alignment
@@ -79,6 +90,7 @@ def test_config_of_something_else():
         ("ct", "hidden_dim", 0),
         ("ct", "feature_dim", 1.5),
         ("gan", "hidden_dim", -8),
+        ("gan", "objective", "maximin"),
         ("mmd", "bandwidth", 0.0),
         ("ot", "cost", "manhattan"),
         ("ot", "epsilon", 0.0),
@@ -114,7 +126,7 @@ def expected(name, alignment, query, key, *masks):
 @every_alignment
 def test_value_is_the_formula_on_the_networks(name):
     exact = {"max_iterations": 500, "tolerance": 1e-5} if name == "ot" else {}
-    alignment = CLASSES[name](**{**OPTIONS[name], **exact})
+    alignment = with_random_weights(CLASSES[name](**{**OPTIONS[name], **exact}))
     query, key = clouds()
     value = alignment(query, key)
     assert value.dtype == "float32" and value.shape == (3, 2)
@@ -125,7 +137,7 @@ def test_value_is_the_formula_on_the_networks(name):
 
 @every_alignment
 def test_padding_is_invisible(name):
-    alignment = CLASSES[name]()
+    alignment = with_random_weights(CLASSES[name]())
     query, key = clouds()
     fill = np.full((3, 4, 2, 4), strategies.FLOAT16_MAX / 100, "float32")
     longer = [np.concatenate([x, fill], 1) for x in (query, key)]
@@ -194,9 +206,8 @@ def test_float32_under_every_policy(name, policy):
 
 @every_alignment
 def test_eager_equals_graph_equals_xla(name):
-    alignment = CLASSES[name]()
+    alignment = with_random_weights(CLASSES[name]())
     query, key = clouds()
-    alignment(query, key)
     weights = alignment.trainable_variables
     results = [
         value_and_gradients(alignment, query, key, watch=weights, mode=mode)
@@ -220,15 +231,52 @@ def plain_ct(alignment):
     return lambda q, k: divergences.conditional_transport(u(q), u(k), t(q), t(k))
 
 
+def gradients_of_inputs(function):
+    query, key = clouds()
+    function(query, key)
+    return value_and_gradients(function, query, key)
+
+
+def test_minimax_model_minimises_the_value():
+    alignment = with_random_weights(CLASSES["gan"](objective="minimax"))
+    value, received = gradients_of_inputs(alignment)
+
+    def plain(query, key):
+        query, key = alignments.alignment.standardize(query, key)
+        return plain_gan(alignment)(query, key)
+
+    wanted_value, wanted = gradients_of_inputs(plain)
+    np.testing.assert_allclose(value, wanted_value, rtol=1e-5)
+    for each, true in zip(received, wanted, strict=True):
+        np.testing.assert_allclose(each, true, rtol=1e-3, atol=1e-6)
+
+
+def test_confusing_model_minimises_the_confusion():
+    """The value is the paper's; the inputs' gradient that of `confusion`."""
+    alignment = with_random_weights(CLASSES["gan"]())
+    value, received = gradients_of_inputs(alignment)
+    network = alignment.discriminator.network
+
+    def confusion(query, key):
+        query, key = alignments.alignment.standardize(query, key)
+        return divergences.confusion(network(query), network(key))
+
+    wanted_value, _ = gradients_of_inputs(plain_gan(alignment))
+    _, wanted = gradients_of_inputs(confusion)
+    np.testing.assert_allclose(value, wanted_value, rtol=1e-5)
+    for each, true in zip(received, wanted, strict=True):
+        assert abs(true).max() > 1e-4
+        np.testing.assert_allclose(each, true, rtol=1e-3, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("name", "plain", "adversary"),
     [("gan", plain_gan, "discriminator"), ("ct", plain_ct, "critic")],
 )
 def test_adversary_moves_the_other_way(name, plain, adversary):
     """Its own gradient is the negated one; the navigator's and the inputs' is not."""
-    alignment = CLASSES[name]()
+    alignment = with_random_weights(CLASSES[name]())
     query, key = clouds()
-    alignment(query, key)
     against = getattr(alignment, adversary).trainable_variables
     others = [
         v for v in alignment.trainable_variables if all(v is not w for w in against)

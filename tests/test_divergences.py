@@ -20,6 +20,17 @@ def gan(query, key, query_mask=None, key_mask=None, **options):
     )
 
 
+def confusion(query, key, query_mask=None, key_mask=None, **options):
+    """`confusion` with the first feature as logit."""
+    return divergences.confusion(
+        query[..., 0], key[..., 0], query_mask, key_mask, **options
+    )
+
+
+def confusion_oracle(query, key, query_mask=None, key_mask=None):
+    return oracles.confusion(query[..., 0], key[..., 0], query_mask, key_mask)
+
+
 def ct(query, key, query_mask=None, key_mask=None, **options):
     """`conditional_transport` with `u(x) = x` and `t(x) = x / 4`."""
     features = (query, key, query / 4.0, key / 4.0)
@@ -42,6 +53,7 @@ ot = functools.partial(
 )
 CASES = {
     "gan": (gan, gan_oracle, {}),
+    "confusion": (confusion, confusion_oracle, {}),
     "ct": (ct, ct_oracle, {}),
     "ct forward": (ct, ct_oracle, {"rho": 1.0}),
     "mmd": (mmd, oracles.maximum_mean_discrepancy, {"bandwidth": 1.5}),

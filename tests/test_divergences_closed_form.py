@@ -18,6 +18,13 @@ def test_undecided_discriminator_is_minus_two_log_two():
     np.testing.assert_allclose(value, -2.0 * math.log(2.0), rtol=1e-6)
 
 
+def test_confusion_is_least_where_the_discriminator_guesses():
+    guessing = divergences.confusion(np.zeros((2, 5, 3)), np.zeros((2, 4, 3)))
+    np.testing.assert_allclose(guessing, 2.0 * math.log(2.0), rtol=1e-6)
+    sure = divergences.confusion(np.full((2, 5, 3), 3.0), np.full((2, 4, 3), -3.0))
+    np.testing.assert_array_less(guessing, sure)
+
+
 def test_best_discriminator_gives_jensen_shannon():
     """Two coins of 1/4 and 3/4, eight tokens each: `L + 2 log 2 = 2 JS`."""
     faces_q, faces_k = np.array([1, 1, 0, 0, 0, 0, 0, 0]), np.array([1] * 6 + [0] * 2)

@@ -12,7 +12,7 @@ from keras_align.networks import Critic, Discriminator, Highway, Navigator
 X = np.random.default_rng(0).normal(size=(2, 5, 3, 6)).astype("float32")  # (B, T, N, H)
 EVERY = {
     "Highway": (Highway, {}, (2, 5, 3, 6)),
-    "Critic": (Critic, {"hidden_dim": 8, "feature_dim": 4}, (2, 5, 3, 4)),
+    "Critic": (Critic, {"hidden_dim": 8}, (2, 5, 3, 6)),
     "Navigator": (Navigator, {"hidden_dim": 8, "feature_dim": 4}, (2, 5, 3, 4)),
     "Discriminator": (Discriminator, {"hidden_dim": 8}, (2, 5, 3)),
 }
@@ -43,6 +43,8 @@ def expected(name, x, weights):
     if name == "Highway":
         return x
     features = oracles.perceptron(x, weights)
+    if name == "Critic":
+        return x + features
     return features[..., 0] if name == "Discriminator" else features
 
 
@@ -115,6 +117,10 @@ def test_highway_starts_near_the_identity():
     np.testing.assert_array_equal(closed(X), X)
 
 
+def test_discriminator_starts_undecided():
+    np.testing.assert_array_equal(built("Discriminator", random_weights=False)(X), 0.0)
+
+
 @every_network
 def test_learning_speed_changes_the_pace_and_not_the_start(name):
     """The same function, whose gradient in the stored weights is that much larger."""
@@ -143,10 +149,23 @@ def test_wrong_width(cls, wrong):
         cls(hidden_dim=wrong)
 
 
-@pytest.mark.parametrize("cls", [Critic, Navigator])
-def test_wrong_feature_dim(cls):
+def test_wrong_feature_dim():
     with pytest.raises(ValueError, match=r"`feature_dim`.*Received: feature_dim=0"):
-        cls(feature_dim=0)
+        Navigator(feature_dim=0)
+
+
+def test_critic_is_blind_to_no_direction():
+    """Its Jacobian has full rank at every token, however narrow the perceptron."""
+    critic = Critic(hidden_dim=2)
+    x = X.reshape(-1, 6)
+    columns = []
+    for index in range(6):
+        _, (gradient, *_) = value_and_gradients(
+            lambda x, index=index: critic(x)[..., index], x
+        )
+        columns.append(gradient)
+    jacobians = np.stack(columns, axis=1)
+    assert np.linalg.matrix_rank(jacobians, tol=1e-3).min() == 6
 
 
 @every_network

@@ -26,7 +26,7 @@ class ConditionalTransportAlignment(Alignment):
     Args:
         hidden_dim: int, width of the hidden layer of critic and navigator. Defaults to
             `16`.
-        feature_dim: int, width of their features. Defaults to `16`.
+        feature_dim: int, width of the navigator's features. Defaults to `16`.
         rho: float in [0, 1], weight of the direction from queries to keys. Defaults to
             `0.5`.
         learning_speed: float > 0, how much faster than the model critic and navigator
@@ -54,9 +54,12 @@ class ConditionalTransportAlignment(Alignment):
         self.feature_dim = feature_dim
         self.rho = rho
         self.learning_speed = learning_speed
-        sizes = hidden_dim, feature_dim, learning_speed
-        self.critic = Adversary(Critic(*sizes, name="critic"), name="adversary")
-        self.navigator = Navigator(*sizes, name="navigator")
+        self.critic = Adversary(
+            Critic(hidden_dim, learning_speed, name="critic"), name="adversary"
+        )
+        self.navigator = Navigator(
+            hidden_dim, feature_dim, learning_speed, name="navigator"
+        )
 
     def build(self, query_shape, key_shape=None):
         self.critic.build((None, query_shape[-1]))
