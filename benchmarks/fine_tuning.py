@@ -10,11 +10,13 @@ sentences and the dropout, so differences to soft attention are paired.
 Each model is built and traced once for all seeds; every run starts from the same
 pre-trained weights. Runs that are in the file already are not repeated, so a benchmark
 that was stopped goes on where it was, and two processes can share the alignments of
-one file. The tables at the end are those of the whole file.
+one file, which must not outlive a change of the code. The tables at the end are those
+of the whole file.
 """
 
 import argparse
 import collections
+import contextlib
 import csv
 import dataclasses
 import itertools
@@ -37,7 +39,8 @@ from keras_align.conversion.finding import find_attention
 DOMAINS = tuple(sentences.DOMAINS)
 SETTING = ("alignment", "weight", "learning_rate", "seed")
 MEASURED = tuple(f"{name} {x}" for name in DOMAINS for x in ("accuracy", "ece"))
-COLUMNS = (*SETTING, *MEASURED, "mmd", "alignment_loss")
+SHARED = ("train_size", "test_size", "epochs", "sequence_length")  # by a whole file
+COLUMNS = (*SETTING, *SHARED, *MEASURED, "mmd", "alignment_loss")
 MEASURES = ("movies acc", "movies ECE", "out of domain acc", "out of domain ECE", "MMD")
 BETTER = np.array([1, -1, 1, -1, -1])  # the sign of an improvement
 Run = collections.namedtuple("Run", SETTING)
@@ -125,20 +128,26 @@ def load_task(arguments):
 
 def append(file, row):
     file.parent.mkdir(parents=True, exist_ok=True)
-    is_new = not file.exists()
+    with contextlib.suppress(FileExistsError), file.open("x") as stream:
+        stream.write(",".join(COLUMNS) + "\n")
     with file.open("a", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, COLUMNS)
-        if is_new:
-            writer.writeheader()
-        writer.writerow(row)
+        csv.DictWriter(stream, COLUMNS, lineterminator="\n").writerow(row)
 
 
-def read(file):
-    """Returns a dictionary from `Run` to the row of each run in the file."""
+def read(file, shared):
+    """Returns a dictionary from `Run` to the row of each run in the file.
+
+    Raises:
+        SystemExit: if the file's runs had other settings than `shared`.
+    """
     if not file.exists():
         return {}
     with file.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
+    for row in rows:
+        other = {key: row[key] for key in SHARED if row[key] != str(shared[key])}
+        if other:
+            sys.exit(f"error: {file} holds runs with other settings: {other}")
     return {
         Run(
             row["alignment"],
@@ -212,6 +221,8 @@ def parse_arguments():
 
 def main():
     arguments = parse_arguments()
+    shared = {key: getattr(arguments, key) for key in SHARED}
+    read(arguments.output, shared)
     task = load_task(arguments)
     settings = finetuning.Settings(
         fetching.minilm(),
@@ -226,12 +237,12 @@ def main():
         for rate, seed in itertools.product(
             arguments.learning_rates, range(arguments.seeds)
         ):
-            if Run(alignment, weight, rate, seed) in read(arguments.output):
+            if Run(alignment, weight, rate, seed) in read(arguments.output, shared):
                 continue
-            row = bench.run(weight, rate, seed)
+            row = bench.run(weight, rate, seed) | shared
             append(arguments.output, row)
             print(row, flush=True)
-    print(tables(read(arguments.output)))
+    print(tables(read(arguments.output, shared)))
 
 
 if __name__ == "__main__":

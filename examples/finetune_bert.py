@@ -14,6 +14,7 @@ tweets. It prints one table and writes it, with pictures, into `--output`.
 """
 
 import argparse
+import math
 import os
 import pathlib
 import sys
@@ -76,10 +77,10 @@ def check_options(parser, options):
             f"--task {options.task} needs --data-dir, the folder of the files of "
             "the GLUE benchmark (gluebenchmark.com/tasks)"
         )
-    if options.learning_rate <= 0:
+    if not 0 < options.learning_rate < math.inf:
         parser.error(f"--learning-rate must be positive, not {options.learning_rate}")
-    if options.weight is not None and options.weight < 0:
-        parser.error(f"--weight must not be negative, not {options.weight}")
+    if options.weight is not None and not 0 <= options.weight < math.inf:
+        parser.error(f"--weight must be a number >= 0, not {options.weight}")
     try:
         keras.dtype_policies.get(options.precision)
     except (ValueError, TypeError):

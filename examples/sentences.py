@@ -153,18 +153,39 @@ def own_sentences(file, test_size=1000):
                 "Expected the first line of the file to name the columns `text` and "
                 f"`label`. Received: {columns} in data={str(file)!r}"
             )
-        rows = {}
-        for number, row in enumerate(reader, start=1):
-            text = (row["text"] or "").strip()
-            label = (row["label"] or "").strip()
-            if not text or not label:
-                raise ValueError(
-                    "Expected a text and a label in every row. Received: "
-                    f"text={text!r}, label={label!r} in row {number} of "
-                    f"data={str(file)!r}"
-                )
-            rows.setdefault(normalise(text) or text, (text, label))
-    return task_from_rows(list(rows.values()), file, test_size)
+        try:
+            rows = distinct_rows(reader, file)
+        except csv.Error as error:
+            raise ValueError(
+                f"Expected a CSV file. Received: data={str(file)!r} ({error})"
+            ) from error
+    return task_from_rows(rows, file, test_size)
+
+
+def distinct_rows(reader, file):
+    """Returns pairs of text and label, the first of each text; says what it leaves out.
+
+    Texts that differ in case and punctuation alone are taken for one, so that no
+    sentence is both trained on and tested. `file` is for messages.
+    """
+    rows, count, contradictions = {}, 0, 0
+    for count, row in enumerate(reader, start=1):
+        text = (row["text"] or "").strip()
+        label = (row["label"] or "").strip()
+        if not text or not label:
+            raise ValueError(
+                "Expected a text and a label in every row. Received: "
+                f"text={text!r}, label={label!r} in row {count} of "
+                f"data={str(file)!r}"
+            )
+        first = rows.setdefault(normalise(text) or text, (text, label))
+        contradictions += first[1] != label
+    if count > len(rows):
+        print(
+            f"{count - len(rows)} of {count} rows repeat the text of an earlier one, "
+            f"{contradictions} of them with another label; they are left out."
+        )
+    return list(rows.values())
 
 
 def task_from_rows(rows, file, test_size):

@@ -64,10 +64,20 @@ class Adversary(keras.layers.Layer):
         return reverse_gradient(self.network(reverse_gradient(x)))
 
     def with_constant_weights(self, x):
-        """`network(x)`, whose gradient reaches `x` and not the network's weights."""
-        trainable = [ops.stop_gradient(v.value) for v in self.trainable_variables]
-        others = [v.value for v in self.non_trainable_variables]
-        return self.network.stateless_call(trainable, others, x)[0]
+        """`network(x)`, whose gradient reaches `x` and not the network's weights.
+
+        Args:
+            x: float tensor that `network` accepts.
+
+        Returns:
+            Tensor equal to `network(x)`.
+        """
+        if not self.network.built:
+            self.network.build(x.shape)
+        weights = self.network.variables
+        constants = [(v, ops.stop_gradient(v.value)) for v in weights]
+        with keras.StatelessScope(state_mapping=constants):
+            return self.network(x)
 
     def compute_output_shape(self, input_shape):
         return self.network.compute_output_shape(input_shape)

@@ -11,6 +11,14 @@ def positive(name, value):
         )
 
 
+def not_negative(name, value):
+    """Raises unless `value` is a finite number that is not below zero."""
+    if not isinstance(value, numbers.Real) or not 0.0 <= value < float("inf"):
+        raise ValueError(
+            f"Argument `{name}` must be a number >= 0. Received: {name}={value!r}"
+        )
+
+
 def positive_integer(name, value):
     """Raises unless `value` is an integer above zero."""
     is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)

@@ -45,10 +45,18 @@ def confusion(query_logits, key_logits, query_mask=None, key_mask=None):
 
     `f = -(log D + log(1 - D)) / 2` is the cross-entropy with an even guess. It is
     smallest, `2 log 2` in all, where `D = 1/2` everywhere, and its gradient with
-    respect to a logit, `D - 1/2`, is bounded and vanishes there. Source: Tzeng et al.
-    2015, eq. 5.
+    respect to a logit, `D - 1/2`, is bounded and vanishes there. Source: Tzeng et al.,
+    "Simultaneous Deep Transfer Across Domains and Tasks", ICCV 2015 (arXiv 1510.02192),
+    the domain confusion loss.
 
-    Args and returns: as `adversarial`; never negative.
+    Args:
+        query_logits: float tensor `(B, T, N)`.
+        key_logits: float tensor `(B, S, N)`.
+        query_mask: boolean tensor `(B, T)` or `None`.
+        key_mask: boolean tensor `(B, S)` or `None`.
+
+    Returns:
+        float32 tensor `(B, N)`, at least `2 log 2`.
     """
     query_logits, key_logits = numerics.to_float32(query_logits, key_logits)
     query_weight = numerics.token_weights(query_mask, query_logits[..., None])

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_align import checks
+
 
 @keras.saving.register_keras_serializable(package="keras_align")
 class ExpectedCalibrationError(keras.metrics.Metric):
@@ -59,17 +61,13 @@ class ExpectedCalibrationError(keras.metrics.Metric):
         name="expected_calibration_error",
         dtype=None,
     ):
-        if not isinstance(num_bins, int) or isinstance(num_bins, bool) or num_bins < 1:
-            raise ValueError(
-                "`num_bins` must be an integer of at least 1. "
-                f"Received: num_bins={num_bins!r}"
-            )
+        checks.positive_integer("num_bins", num_bins)
         if not isinstance(from_logits, bool):
             raise ValueError(
                 f"`from_logits` must be a bool. Received: from_logits={from_logits!r}"
             )
         super().__init__(name=name, dtype=dtype)
-        self.num_bins = num_bins
+        self.num_bins = int(num_bins)
         self.from_logits = from_logits
         self.bin_weights = self._add_bins("bin_weights")
         self.bin_confidences = self._add_bins("bin_confidences")
@@ -90,7 +88,7 @@ class ExpectedCalibrationError(keras.metrics.Metric):
             y_pred: Float tensor. Probabilities (or logits) of the classes,
                 `(..., C)`, or of the class 1 alone, `(..., 1)` or `(B,)`.
             sample_weight: Optional weights of the samples, of shape `(..., )` or
-                `(..., 1)`, or one that broadcasts to it.
+                `(..., 1)`, or with fewer axes, those of the first ones.
         """
         # As in Keras, logits and probabilities are compared in float32 at least.
         y_pred = _at_least_float32(ops.convert_to_tensor(y_pred))
@@ -129,6 +127,9 @@ class ExpectedCalibrationError(keras.metrics.Metric):
                 f"sample_weight.shape={tuple(weight.shape)} for "
                 f"y_pred.shape={tuple(y_pred.shape)}"
             )
+        # As in Keras, a weight for each row counts for all samples of the row.
+        missing = samples - len(weight.shape)
+        weight = ops.reshape(weight, (*ops.shape(weight), *[1] * missing))
         return ops.reshape(ops.broadcast_to(weight, shape), (-1,))
 
     def result(self):

@@ -10,10 +10,12 @@ from keras_align import checks
 class EqualizedDense(layers.Layer):
     """Dense layer that learns faster than the rest under the same optimizer.
 
-    The weights are stored divided by `learning_speed` and multiplied by it at use. Adam
-    moves every stored weight by about the learning rate, whatever the gradient's scale,
-    so the layer learns `learning_speed` times faster (under SGD, its square). Source:
-    equalised learning rate, Karras et al. 2018.
+    The weights are stored divided by `learning_speed` and multiplied by it at use; the
+    gradient of the used weights is given to the stored ones as it is. So the layer
+    learns `learning_speed` times faster under Adam, which moves every stored weight by
+    about the learning rate, and under SGD alike, and its share in the norm by which
+    gradients are clipped is that of any other layer. Source: equalised learning rate,
+    Karras et al. 2018, where the gradient is scaled too.
 
     Args:
         units: int, width of the output.
@@ -42,6 +44,7 @@ class EqualizedDense(layers.Layer):
         super().__init__(**{"dtype": "float32", **kwargs})
         checks.positive_integer("units", units)
         checks.positive("learning_speed", learning_speed)
+        checks.not_negative("initial_scale", initial_scale)
         self.units = units
         self.activation = keras.activations.get(activation)
         self.bias_value = bias
@@ -61,8 +64,12 @@ class EqualizedDense(layers.Layer):
         self.bias = self.add_weight((self.units,), initializer=bias, name="bias")
 
     def call(self, x):
-        kernel = self.kernel * self.learning_speed
-        return self.activation(ops.matmul(x, kernel) + self.bias * self.learning_speed)
+        kernel, bias = self._used(self.kernel), self._used(self.bias)
+        return self.activation(ops.matmul(x, kernel) + bias)
+
+    def _used(self, stored):
+        stored = ops.convert_to_tensor(stored)
+        return stored + ops.stop_gradient((self.learning_speed - 1.0) * stored)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.units)
@@ -98,6 +105,7 @@ class Highway(layers.Layer):
 
     def __init__(self, gate_bias=-2.0, learning_speed=1.0, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
+        checks.positive("learning_speed", learning_speed)
         self.gate_bias = gate_bias
         self.learning_speed = learning_speed
 
@@ -136,6 +144,7 @@ class _FeatureNetwork(layers.Layer):
     def __init__(self, hidden_dim=16, feature_dim=None, learning_speed=1.0, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
         checks.positive_integer("hidden_dim", hidden_dim)
+        checks.positive("learning_speed", learning_speed)
         self.hidden_dim = hidden_dim
         self.feature_dim = feature_dim
         self.learning_speed = learning_speed

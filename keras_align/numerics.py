@@ -1,7 +1,7 @@
 """The few numerical guards that the formulas share.
 
 Everything here works in float32 whatever the dtype policy, keeps gradients finite,
-and treats masks as selections: a masked entry has no influence at all.
+and treats masks as selections: a masked entry, if it is finite, has no influence.
 """
 
 from keras import ops

@@ -8,7 +8,8 @@ from keras import ops, tree
 
 from keras_align import checks
 from keras_align.conversion.finding import find_attention
-from keras_align.layers.token_masks import token_masks
+from keras_align.layers.capturing import captured_projections
+from keras_align.layers.token_masks import flatten_axes, token_masks
 
 
 @dataclass(frozen=True)
@@ -134,21 +135,38 @@ def _recording(found, scores):
 def _recording_call(found, scores, calls):
     layer, original = found.layer, found.layer.call
 
-    def call(query, value, key=None, return_attention_scores=False, **kwargs):
-        source = value if key is None else key
-        name = "value_mask" if key is None else "key_mask"
-        masks = token_masks(
-            kwargs.get("query_mask"),
-            kwargs.get(name),
-            kwargs.get("attention_mask"),
-            self_attention=_same_tokens(query, source),
-        )
-        if len(query.shape) > 3:  # attention over several axes: no mask of tokens
-            masks = None, None
-        projected = layer._query_dense.call(query), layer._key_dense.call(source)
+    def call(
+        query,
+        value,
+        key=None,
+        query_mask=None,
+        value_mask=None,
+        key_mask=None,
+        attention_mask=None,
+        return_attention_scores=False,
+        **kwargs,
+    ):
         wanted = scores or return_attention_scores
-        output = original(
-            query, value, key=key, return_attention_scores=wanted, **kwargs
+        with captured_projections(layer) as projected:
+            output = original(
+                query,
+                value,
+                key=key,
+                query_mask=query_mask,
+                value_mask=value_mask,
+                key_mask=key_mask,
+                attention_mask=attention_mask,
+                return_attention_scores=wanted,
+                **kwargs,
+            )
+        source, source_mask = (value, value_mask) if key is None else (key, key_mask)
+        masks = query_mask, source_mask, attention_mask
+        axes = getattr(layer, "_attention_axes", None)
+        *projected, query_mask, key_mask, attention_mask = flatten_axes(
+            *projected, *masks, axes
+        )
+        masks = token_masks(
+            query_mask, key_mask, attention_mask, _same_tokens(query, source)
         )
         weights = _numpy(output[1]) if wanted else None
         calls.append((found.path, layer, _make_record(*projected, *masks, weights)))
@@ -165,8 +183,7 @@ def _same_tokens(query, source):
 
 
 def _make_record(query, key, query_mask, key_mask, scores):
-    query, key = (_one_token_axis(_numpy(x)) for x in (query, key))
-    key = np.repeat(key, query.shape[2] // key.shape[2], axis=2)
+    query, key = _numpy(query), _numpy(key)
     return AttentionRecord(
         query, key, _mask(query_mask, query), _mask(key_mask, key), scores
     )
@@ -174,10 +191,6 @@ def _make_record(query, key, query_mask, key_mask, scores):
 
 def _numpy(tensor):
     return ops.convert_to_numpy(ops.cast(tensor, "float32"))
-
-
-def _one_token_axis(x):
-    return x.reshape(x.shape[0], -1, *x.shape[-2:])
 
 
 def _mask(mask, tokens):

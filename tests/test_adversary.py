@@ -97,6 +97,18 @@ def test_with_constant_weights(mode):
     assert tape.gradient(total, [weight.value for weight in weights]) == [None] * 4
 
 
+def test_with_constant_weights_is_the_network_under_any_policy():
+    """It casts as a call does, and builds what is not built."""
+    dense = keras.layers.Dense(3, dtype="mixed_bfloat16")
+    adversary = Adversary(dense)
+    x = np.random.default_rng(0).normal(size=(2, 5)).astype("float32")
+    value = adversary.with_constant_weights(x)
+    assert dense.built and value.dtype == "bfloat16"
+    np.testing.assert_array_equal(
+        ops.cast(value, "float32"), ops.cast(adversary(x), "float32")
+    )
+
+
 def test_config_round_trip():
     adversary = Adversary(keras.layers.Dense(3, name="inner"), name="outer")
     config = keras.saving.serialize_keras_object(adversary)

@@ -231,7 +231,7 @@ def test_a_failure_half_way_is_undone():
 
 
 def test_a_failure_to_compile_again_is_undone(monkeypatch):
-    def fail(models):
+    def fail(prepared, undo):
         raise RuntimeError("cannot compile")
 
     model = small_models.compile_model(small_models.pieces(), "pieces")
@@ -240,6 +240,60 @@ def test_a_failure_to_compile_again_is_undone(monkeypatch):
     with pytest.raises(RuntimeError, match="cannot compile"):
         align_model(model)
     assert state(model) == before
+
+
+class Awkward(keras.optimizers.SGD):
+    """An optimizer that cannot be rebuilt, as one with a lambda for its rate."""
+
+    def get_config(self):
+        raise TypeError("cannot serialise")
+
+
+def compiled_twice():
+    """A trained model inside a trained one, whose optimizer cannot be rebuilt."""
+    inner = small_models.compile_model(small_models.functional(), "functional")
+    small_models.train(inner, "functional")
+    outer = keras.Sequential([inner])
+    outer.compile(Awkward(), "mse")
+    x = small_models.vectors()
+    outer.fit(x, outer.predict(x, verbose=0), verbose=0)
+    return outer, inner
+
+
+def test_an_optimizer_that_cannot_be_rebuilt_is_found_before_anything_changes():
+    outer, inner = compiled_twice()
+    before, optimizers = state(inner), (outer.optimizer, inner.optimizer)
+    steps = int(inner.optimizer.iterations)
+    assert steps > 0
+    with pytest.raises(ValueError, match="cannot be rebuilt.*cannot serialise"):
+        align_model(outer)
+    assert state(inner) == before
+    assert (outer.optimizer, inner.optimizer) == optimizers
+    assert int(inner.optimizer.iterations) == steps
+
+
+def test_a_strip_that_fails_is_undone(monkeypatch):
+    model = align_model(small_models.functional())
+    small_models.compile_model(model, "functional")
+    small_models.train(model, "functional")
+    model.predict(small_models.vectors(), verbose=0)  # leaves no losses behind
+    before, weights = state(model), model.get_weights()
+    optimizer, compile_again = model.optimizer, keras.Model.compile
+    calls = []
+
+    def fail_once(model, **arguments):
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise RuntimeError("cannot compile")
+        compile_again(model, **arguments)
+
+    monkeypatch.setattr(keras.Model, "compile", fail_once)
+    with pytest.raises(RuntimeError, match="cannot compile"):
+        strip_alignment(model)
+    assert state(model) == before and model.optimizer is optimizer
+    for value, wanted in zip(model.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(value, wanted)
+    small_models.train(model, "functional")
 
 
 def test_an_undone_layer_keeps_the_alignment_none_of_its_constructor():

@@ -153,9 +153,8 @@ def test_records_of_cross_attention_grouped_queries_and_causal_masks():
     assert grouped.query.shape == (2, 5, 6, 4)
     assert grouped.key.shape == (2, 3, 6, 4)
     assert grouped.scores.shape == (2, 6, 5, 3)
-    own = to_numpy(layer.key_dense(inputs[1])) if hasattr(layer, "key_dense") else None
-    np.testing.assert_array_equal(grouped.key[:, :, 0], grouped.key[:, :, 2])
-    assert own is None or np.allclose(own[:, :, 1], grouped.key[:, :, 5], atol=1e-5)
+    own = np.repeat(to_numpy(layer._key_dense(inputs[1])), 3, axis=2)
+    np.testing.assert_allclose(grouped.key, own, atol=1e-5)
     assert np.all(np.triu(causal.scores[0, 0], 1) == 0)
     assert causal.query_mask.all() and causal.key_mask.all()
 
@@ -167,6 +166,48 @@ def test_attention_over_several_axes_has_one_axis_of_tokens():
     (record,) = record_attention(model, np.ones((2, 3, 4, 16), "float32")).values()
     assert record.query.shape == (2, 12, 2, 8)
     assert record.query_mask.shape == (2, 12)
+
+
+def test_masks_of_attention_over_several_axes_are_kept():
+    grid = np.ones((2, 3, 4), bool)
+    grid[:, 2] = False  # the last row is padding
+    inputs = keras.Input((3, 4, 16), name="grid")
+    mask = keras.Input((3, 4, 3, 4), dtype="bool", name="mask")
+    layer = keras.layers.MultiHeadAttention(2, 8, attention_axes=(1, 2))
+    model = keras.Model([inputs, mask], layer(inputs, inputs, attention_mask=mask))
+    allowed = grid[:, :, :, None, None] & grid[:, None, None]
+    (record,) = record_attention(
+        model, {"grid": np.ones((2, 3, 4, 16), "float32"), "mask": allowed}
+    ).values()
+    np.testing.assert_array_equal(record.key_mask, grid.reshape(2, 12))
+
+
+def test_masks_may_be_given_by_position():
+    class Block(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.attention = keras.layers.MultiHeadAttention(2, 8)
+
+        def call(self, x, training=None):
+            mask = keras.ops.any(x != 0.0, axis=-1)
+            return self.attention(x, x, x, mask)
+
+    x = np.ones((2, 5, 16), "float32")
+    x[:, 3:] = 0.0
+    (record,) = record_attention(Block(), x).values()
+    np.testing.assert_array_equal(record.key_mask, np.any(x != 0.0, axis=-1))
+
+
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
+def test_quantized_projections_are_the_ones_that_are_measured():
+    model, inputs = attention_model(), padded()
+    before = record_attention(model, inputs)["attention"]
+    distance = measure_alignment(model, inputs).total
+    model.quantize("int8")
+    after = record_attention(model, inputs)["attention"]
+    np.testing.assert_allclose(after.query, before.query, rtol=0.02, atol=0.05)
+    assert np.abs(after.query - before.query).max() > 0.0
+    assert measure_alignment(model, inputs).total == pytest.approx(distance, abs=0.02)
 
 
 def test_calls_of_a_shared_layer_are_kept_apart():

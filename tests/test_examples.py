@@ -328,6 +328,23 @@ def test_own_sentences_refuses(tmp_path, header, rows, message):
         sentences.own_sentences(file)
 
 
+def test_own_sentences_says_what_it_leaves_out(tmp_path, capsys):
+    text, label = own_rows()[0]
+    other = {"yes": "no", "no": "yes"}[label]
+    rows = [*own_rows(), (text.upper(), label), (text, other)]
+    task = sentences.own_sentences(write_csv(tmp_path / "own.csv", rows))
+    parts = (task.train, task.validation, *task.tests.values())
+    assert sum(map(len, parts)) == 40
+    said = capsys.readouterr().out
+    assert "2 of 42 rows repeat" in said and "1 of them with another label" in said
+
+
+def test_own_sentences_refuses_what_the_csv_module_cannot_read(tmp_path):
+    rows = [*own_rows(), ("word " * 40000, "yes")]
+    with pytest.raises(ValueError, match="Expected a CSV file.*field larger"):
+        sentences.own_sentences(write_csv(tmp_path / "own.csv", rows))
+
+
 def test_own_sentences_refuses_an_empty_file(tmp_path):
     (tmp_path / "own.csv").write_bytes(b"")
     with pytest.raises(ValueError, match=r"columns `text` and `label`. Received: \[\]"):
@@ -527,7 +544,9 @@ def test_scores(classes):
         (["--task", "MRPC", "--data", "a.csv"], "leave out --task"),
         (["--train-size", "0"], "expected a positive integer, not '0'"),
         (["--learning-rate", "-1"], "--learning-rate must be positive"),
-        (["--weight", "-1"], "--weight must not be negative"),
+        (["--weight", "-1"], "--weight must be a number >= 0"),
+        (["--weight", "nan"], "--weight must be a number >= 0"),
+        (["--learning-rate", "inf"], "--learning-rate must be positive"),
         (["--precision", "float7"], "--precision must be a dtype policy"),
         (["--alignment", "other"], "invalid choice"),
     ],
@@ -666,6 +685,32 @@ def test_runs_with_one_seed_differ_in_the_alignment_alone():
     soft = probabilities(None, 1)
     np.testing.assert_allclose(probabilities("ct", 1, 0.0), soft, atol=1e-4)
     assert np.abs(probabilities(None, 2) - soft).max() > 1e-3
+
+
+@pytest.mark.slow
+def test_default_weights_bring_keys_and_queries_of_a_pre_trained_model_closer():
+    """At a usual small learning rate: closer than soft attention leaves them."""
+    finetuning = pytest.importorskip("finetuning")
+    preset, folder = fetch_or_skip()
+    task = sentences.rated_sentences(folder, test_size=64)
+    settings = finetuning.Settings(
+        preset,
+        sequence_length=32,
+        train_size=512,
+        batch_size=32,
+        verbose=0,
+        measured=64,
+    )
+    task = dataclasses.replace(task, tests={"movies": task.tests["movies"]})
+    task = dataclasses.replace(task, validation=task.validation.first(32))
+
+    def distance(alignment):
+        return finetuning.run_one(task, alignment, 0, settings)["measure"].total
+
+    soft = distance(None)
+    assert {name: distance(name) < soft for name in ("ct", "gan", "ot", "mmd")} == (
+        dict.fromkeys(("ct", "gan", "ot", "mmd"), True)
+    )
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ def train():
     for subject, alignment in (
         (contracts.MULTI_HEAD, "ct"),
         (contracts.GROUPED_QUERY, "mmd"),
+        (contracts.MULTI_HEAD, "gan"),
     ):
         layer = subject.make(alignment, alignment_weight=1.0)
         x = layer(x, x) + layer(x, x, use_causal_mask=True)

@@ -32,7 +32,9 @@ def main(file):
     inputs = keras.Input((5, 8))
     x = shared(inputs, inputs)
     x = shared(x, x) + shared(x, inputs, use_causal_mask=True)
-    model = keras.Model(inputs, other(x, x))
+    adversarial = contracts.MULTI_HEAD.make("gan", alignment_weight=1.0)
+    x = other(x, x)
+    model = keras.Model(inputs, adversarial(x, x))
     for index, variable in enumerate(model.trainable_weights):
         draw = np.random.default_rng(index).normal(0.0, 0.3, variable.shape)
         variable.assign(draw.astype("float32"))

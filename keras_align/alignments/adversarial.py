@@ -32,7 +32,7 @@ class AdversarialAlignment(Alignment):
     Args:
         hidden_dim: int, width of the discriminator's hidden layer. Defaults to `16`.
         learning_speed: float > 0, how much faster than the model the discriminator
-            learns under Adam, see `networks.EqualizedDense`. Defaults to `30.0`.
+            learns, see `networks.EqualizedDense`. Defaults to `30.0`.
         objective: `"confusion"` or `"minimax"`, what the model minimises. Defaults to
             `"confusion"`.
 
@@ -52,7 +52,6 @@ class AdversarialAlignment(Alignment):
         self, hidden_dim=16, learning_speed=30.0, objective="confusion", **kwargs
     ):
         super().__init__(**kwargs)
-        checks.positive("learning_speed", learning_speed)
         checks.choice("objective", objective, OBJECTIVES)
         self.hidden_dim = hidden_dim
         self.learning_speed = learning_speed

@@ -30,7 +30,7 @@ class ConditionalTransportAlignment(Alignment):
         rho: float in [0, 1], weight of the direction from queries to keys. Defaults to
             `0.5`.
         learning_speed: float > 0, how much faster than the model critic and navigator
-            learn under Adam, see `networks.EqualizedDense`. Defaults to `1.0`.
+            learn, see `networks.EqualizedDense`. Defaults to `1.0`.
 
     Call arguments and returns: see `Alignment`.
 
@@ -48,7 +48,6 @@ class ConditionalTransportAlignment(Alignment):
         self, hidden_dim=16, feature_dim=16, rho=0.5, learning_speed=1.0, **kwargs
     ):
         super().__init__(**kwargs)
-        checks.positive("learning_speed", learning_speed)
         checks.fraction("rho", rho)
         self.hidden_dim = hidden_dim
         self.feature_dim = feature_dim

@@ -8,7 +8,7 @@ import keras
 from keras_align import keras_internals
 from keras_align.conversion.finding import find_attention, holders, select
 from keras_align.conversion.hosts import leave_host, make_host, needs_host
-from keras_align.conversion.recompiling import compiled_models, recompile
+from keras_align.conversion.recompiling import compilations, recompile
 from keras_align.conversion.supported import is_aligned
 from keras_align.conversion.swapping import checked, make_aligned, snapshot
 
@@ -64,7 +64,7 @@ def align_model(model, alignment="ct", alignment_weight=None, layers=None):
     chosen = select(found, layers)
     _check_layers(chosen)
     holding = holders(model, chosen)
-    compiled = compiled_models(holding)
+    compiled = compilations(holding)
     with contextlib.ExitStack() as undo:
         with keras_internals.variable_scope(model):
             for each in chosen:
@@ -73,7 +73,7 @@ def align_model(model, alignment="ct", alignment_weight=None, layers=None):
         for holder in filter(needs_host, holding):
             undo.callback(leave_host, holder)
             make_host(holder)
-        recompile(compiled)
+        recompile(compiled, undo)
         undo.pop_all()
     return model
 

@@ -1,5 +1,6 @@
 """What is aligned in a model, and how."""
 
+import math
 from dataclasses import astuple, dataclass, fields
 
 import keras
@@ -28,7 +29,7 @@ class LayerReport:
         alignment: string, the alignment's class, or `None` for plain attention.
         alignment_weight: float or `None`.
         added_weights: int, how many numbers the alignment trains.
-        note: string, why a layer is plain, or that an aligned one is frozen.
+        note: string, why a layer is plain, or what of an aligned one is frozen.
     """
 
     path: str
@@ -136,8 +137,11 @@ def _row(found):
     if isinstance(weight, keras.Variable):
         weight = float(weight.numpy())
     alignment = type(layer.alignment).__name__.removesuffix("Alignment")
-    added = layer.alignment.count_params() if layer.alignment.built else 0
+    own = layer.alignment.weights
+    added = sum(math.prod(weight.shape) for weight in own if weight.trainable)
     note = "" if keras_internals.has_trainable_projections(layer) else "frozen"
+    if own and not added:
+        note = note or "alignment frozen"
     return LayerReport(found.path, name, *shape, alignment, weight, added, note)
 
 

@@ -1,10 +1,12 @@
 """Turning aligned attention into the plain attention of Keras."""
 
+import contextlib
+
 from keras_align.conversion.finding import find_attention, holders
-from keras_align.conversion.hosts import AlignedHost, leave_host
-from keras_align.conversion.recompiling import compiled_models, recompile
+from keras_align.conversion.hosts import AlignedHost, leave_host, make_host
+from keras_align.conversion.recompiling import compilations, recompile
 from keras_align.conversion.supported import PLAIN_CLASSES
-from keras_align.conversion.swapping import make_plain
+from keras_align.conversion.swapping import make_plain, snapshot
 from keras_align.layers.aligned_attention import AlignedAttention
 
 
@@ -49,10 +51,14 @@ def strip_alignment(model):
         raise ValueError(
             f"Argument `model`: '{model.name}' has no aligned attention layer."
         )
-    compiled = compiled_models(holders(model, aligned))
-    for each in aligned:
-        make_plain(each.layer)
-    for host in hosts:
-        leave_host(host)
-    recompile(compiled)
+    compiled = compilations(holders(model, aligned))
+    with contextlib.ExitStack() as undo:
+        for each in aligned:
+            undo.callback(snapshot(each.layer))
+            make_plain(each.layer)
+        for host in hosts:
+            undo.callback(make_host, host)
+            leave_host(host)
+        recompile(compiled, undo)
+        undo.pop_all()
     return model

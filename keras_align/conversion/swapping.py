@@ -35,7 +35,7 @@ def make_plain(layer):
 
 
 def snapshot(layer):
-    """Returns a function that undoes all that `make_aligned` did after this call."""
+    """Returns a function that undoes a later `make_aligned` or `make_plain`."""
     cls = type(layer)
     before = {name: getattr(layer, name, _MISSING) for name in _attribute_names()}
 
@@ -46,6 +46,8 @@ def snapshot(layer):
             for name, value in before.items():
                 if value is not _MISSING:
                     setattr(layer, name, value)
+            if before["alignment"] not in (None, _MISSING):
+                keras_internals.track_first(layer, layer.alignment)
 
     return undo
 

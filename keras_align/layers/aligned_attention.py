@@ -9,9 +9,11 @@ from keras import ops
 from keras_align import keras_internals
 from keras_align.alignments import Alignment, get_alignment, serialize_alignment
 from keras_align.layers.alignment_loss import AlignmentLoss
+from keras_align.layers.capturing import captured_projections
 from keras_align.layers.token_masks import token_masks
 
 _INPUTS = ("query", "value", "key")
+_NOTHING = contextlib.nullcontext(())
 
 
 class AlignedAttention:
@@ -85,8 +87,8 @@ class AlignedAttention:
         training_call = training and self.alignment is not None
         if self._alignment_tracker is not None and self._calls == 0:
             self._alignment_tracker.reporting = bool(training)
-        captured = self._capture if training_call else _nothing
-        with captured() as projected:
+        captured = captured_projections(self) if training_call else _NOTHING
+        with captured as projected:
             outputs = super().call(
                 query,
                 value,
@@ -105,26 +107,6 @@ class AlignedAttention:
             masks = query_mask, key_mask, attention_mask
             self._add_alignment_loss(*projected, *masks, same)
         return outputs
-
-    @contextlib.contextmanager
-    def _capture(self):
-        """Notes the projected queries and keys that `super().call` works with.
-
-        An overridden `_compute_attention` would make Keras give up its native causal
-        kernel; one in the instance, for the time of a training call, does not.
-        """
-        projected = []
-        compute_attention = self._compute_attention
-
-        def note(query, key, *args, **kwargs):
-            projected.extend((query, key))
-            return compute_attention(query, key, *args, **kwargs)
-
-        self.__dict__["_compute_attention"] = note
-        try:
-            yield projected
-        finally:
-            del self.__dict__["_compute_attention"]
 
     def _add_alignment_loss(
         self, query, key, query_mask, key_mask, attention_mask, self_attention
@@ -219,11 +201,6 @@ def check_weight(weight, alignment):
         "Argument `alignment_weight` must be a finite number >= 0, a scalar "
         f"keras.Variable or None. Received: alignment_weight={weight!r}"
     )
-
-
-@contextlib.contextmanager
-def _nothing():
-    yield ()
 
 
 def _of_tokens(mask, x):

@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 from keras_align.layers.aligned_attention import AlignedAttention
-from keras_align.layers.token_masks import flatten_attention_mask, flatten_tokens
+from keras_align.layers.token_masks import flatten_axes
 
 
 @keras.saving.register_keras_serializable(package="keras_align")
@@ -68,14 +68,5 @@ class AlignedMultiHeadAttention(AlignedAttention, layers.MultiHeadAttention):
     def _match_heads(self, query, key, query_mask, key_mask):
         return query, key, query_mask, key_mask
 
-    def _flatten(self, query, key, query_mask, key_mask, attention_mask):
-        axes = self._attention_axes
-        if len(query.shape) > 4:
-            query, key = (flatten_tokens(x, axes, features=2) for x in (query, key))
-            query_mask, key_mask = (
-                None if mask is None else flatten_tokens(mask, axes, features=0)
-                for mask in (query_mask, key_mask)
-            )
-            if attention_mask is not None:
-                attention_mask = flatten_attention_mask(attention_mask, axes)
-        return query, key, query_mask, key_mask, attention_mask
+    def _flatten(self, query, key, *masks):
+        return flatten_axes(query, key, *masks, self._attention_axes)

@@ -38,17 +38,36 @@ def token_masks(
     return query_mask, key_mask
 
 
-def flatten_tokens(x, attention_axes, features):
-    """Makes one axis of all attention axes, and one of all other axes.
+def flatten_axes(query, key, query_mask, key_mask, attention_mask, attention_axes):
+    """Brings inputs with several token axes to `(B, T, N, H)` and `(B, S, N, H)`.
+
+    The axes of attention become one, all others join the batch.
 
     Args:
-        x: tensor `(B, ..., *features)`.
-        attention_axes: tuple of ints, the axes over which attention is computed.
-        features: int, number of axes at the end that stay as they are.
+        query: projected queries `(B, ..., N, H)`.
+        key: projected keys `(B, ..., N, H)`.
+        query_mask: boolean tensor `(B, ...)` or `None`.
+        key_mask: boolean tensor `(B, ...)` or `None`.
+        attention_mask: boolean tensor `(other axes, query axes, key axes)` or `None`.
+        attention_axes: tuple of ints.
 
     Returns:
-        Tensor `(B * other axes, product of attention axes, *features)`.
+        Tuple of the first five arguments, the last with one axis of queries and one
+        of keys.
     """
+    if len(query.shape) <= 4:
+        return query, key, query_mask, key_mask, attention_mask
+    query, key = (_flatten_tokens(x, attention_axes, features=2) for x in (query, key))
+    query_mask, key_mask = (
+        None if mask is None else _flatten_tokens(mask, attention_axes, features=0)
+        for mask in (query_mask, key_mask)
+    )
+    if attention_mask is not None:
+        attention_mask = _flatten_attention_mask(attention_mask, attention_axes)
+    return query, key, query_mask, key_mask, attention_mask
+
+
+def _flatten_tokens(x, attention_axes, features):
     rank = len(x.shape) - features
     others = [axis for axis in range(rank) if axis not in attention_axes]
     x = ops.transpose(x, (*others, *attention_axes, *range(rank, len(x.shape))))
@@ -57,8 +76,7 @@ def flatten_tokens(x, attention_axes, features):
     return ops.reshape(x, (-1, tokens, *sizes[rank:]))
 
 
-def flatten_attention_mask(mask, attention_axes):
-    """`(other axes, query axes, key axes)` -> `(other axes, T, S)`, flattened."""
+def _flatten_attention_mask(mask, attention_axes):
     count = len(attention_axes)
     sizes = ops.shape(mask)
     queries, keys = math.prod(sizes[-2 * count : -count]), math.prod(sizes[-count:])
