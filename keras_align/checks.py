@@ -42,3 +42,44 @@ def choice(name, value, choices):
         raise ValueError(
             f"Argument `{name}` must be one of {choices}. Received: {name}={value!r}"
         )
+
+
+def clouds(query, key, query_mask=None, key_mask=None):
+    """Raises unless queries, keys and masks fit together.
+
+    Args:
+        query: dict from a name to a tensor `(B, T, N, ...)`.
+        key: dict from a name to a tensor `(B, S, N, ...)`, of as many axes.
+        query_mask: tensor `(B, T)` or `None`.
+        key_mask: tensor `(B, S)` or `None`.
+    """
+    (query_name, query), (key_name, key) = *query.items(), *key.items()
+    query_shape, key_shape = _shape(query_name, query), _shape(key_name, key)
+    others = [shape[:1] + shape[2:] for shape in (query_shape, key_shape)]
+    if len(query_shape) < 3 or not _fit(*others):
+        raise ValueError(
+            f"Arguments `{query_name}` and `{key_name}` must be tensors (B, T, N, ...) "
+            f"and (B, S, N, ...) that differ in T and S alone. Received: {query_name} "
+            f"of shape {query_shape}, {key_name} of shape {key_shape}"
+        )
+    masks = {"query_mask": (query_mask, query_shape), "key_mask": (key_mask, key_shape)}
+    for name, (mask, shape) in masks.items():
+        if mask is not None and not _fit(_shape(name, mask), shape[:2]):
+            raise ValueError(
+                f"Argument `{name}` must be of shape {shape[:2]}, samples and tokens. "
+                f"Received: {name} of shape {_shape(name, mask)}"
+            )
+
+
+def _shape(name, tensor):
+    if not hasattr(tensor, "shape"):
+        raise ValueError(
+            f"Argument `{name}` must be a tensor. Received: {name}={tensor!r}"
+        )
+    return tuple(tensor.shape)
+
+
+def _fit(shape, other):
+    """Whether two shapes agree as far as they are known."""
+    pairs = zip(shape, other, strict=False)
+    return len(shape) == len(other) and all(a == b or None in (a, b) for a, b in pairs)

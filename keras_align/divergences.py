@@ -32,6 +32,8 @@ def adversarial(query_logits, key_logits, query_mask=None, key_mask=None):
     Returns:
         float32 tensor `(B, N)`, never positive.
     """
+    clouds = {"query_logits": query_logits}, {"key_logits": key_logits}
+    checks.clouds(*clouds, query_mask, key_mask)
     query_logits, key_logits = numerics.to_float32(query_logits, key_logits)
     query_weight = numerics.token_weights(query_mask, query_logits[..., None])
     key_weight = numerics.token_weights(key_mask, key_logits[..., None])
@@ -58,6 +60,8 @@ def confusion(query_logits, key_logits, query_mask=None, key_mask=None):
     Returns:
         float32 tensor `(B, N)`, at least `2 log 2`.
     """
+    clouds = {"query_logits": query_logits}, {"key_logits": key_logits}
+    checks.clouds(*clouds, query_mask, key_mask)
     query_logits, key_logits = numerics.to_float32(query_logits, key_logits)
     query_weight = numerics.token_weights(query_mask, query_logits[..., None])
     key_weight = numerics.token_weights(key_mask, key_logits[..., None])
@@ -101,6 +105,10 @@ def conditional_transport(
         float32 tensor `(B, N)` in [0, 2].
     """
     checks.fraction("rho", rho)
+    critic = {"query_critic": query_critic}, {"key_critic": key_critic}
+    checks.clouds(*critic, query_mask, key_mask)
+    navigator = {"query_navigator": query_navigator}, {"key_navigator": key_navigator}
+    checks.clouds(*navigator, query_mask, key_mask)
     total = closed_form.conditional_cost(
         numerics.l2_normalize(numerics.as_rows(query_critic), axis=-1),
         numerics.l2_normalize(numerics.as_columns(key_critic), axis=-2),
@@ -144,6 +152,7 @@ def optimal_transport(
     Returns:
         float32 tensor `(B, N)`, never negative.
     """
+    checks.clouds({"query": query}, {"key": key}, query_mask, key_mask)
     checks.choice("cost", cost, COSTS)
     checks.positive("epsilon", epsilon)
     checks.positive_integer("max_iterations", max_iterations)
@@ -199,6 +208,7 @@ def maximum_mean_discrepancy(
     Returns:
         float32 tensor `(B, N)`; in [0, 2] when biased, possibly below 0 when unbiased.
     """
+    checks.clouds({"query": query}, {"key": key}, query_mask, key_mask)
     checks.positive("bandwidth", bandwidth)
     row = numerics.token_weights(query_mask, query)[:, None]
     column = numerics.token_weights(key_mask, key)[:, None]

@@ -6,12 +6,18 @@ import functools
 import keras
 from keras.src.backend import get_stateless_scope, in_stateless_scope
 from keras.src.backend.common import global_state
+from keras.src.backend.common.masking import get_keras_mask
 
 _MISSING = object()
 _WEIGHT_DECAY = (
     "_exclude_from_weight_decay",
     "_exclude_from_weight_decay_pattern",
 )
+
+
+def token_mask(tensor):
+    """The mask that an `Embedding` with `mask_zero` left on a tensor, or `None`."""
+    return get_keras_mask(tensor)
 
 
 def sublayers(layer):

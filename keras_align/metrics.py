@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_align import checks
+from keras_align import checks, keras_internals
 
 
 @keras.saving.register_keras_serializable(package="keras_align")
@@ -88,8 +88,10 @@ class ExpectedCalibrationError(keras.metrics.Metric):
             y_pred: Float tensor. Probabilities (or logits) of the classes,
                 `(..., C)`, or of the class 1 alone, `(..., 1)` or `(B,)`.
             sample_weight: Optional weights of the samples, of shape `(..., )` or
-                `(..., 1)`, or with fewer axes, those of the first ones.
+                `(..., 1)`, or with fewer axes, those of the first ones. Samples that
+                the Keras mask of `y_pred` leaves out have the weight 0.
         """
+        mask = keras_internals.token_mask(y_pred)
         # As in Keras, logits and probabilities are compared in float32 at least.
         y_pred = _at_least_float32(ops.convert_to_tensor(y_pred))
         y_true = ops.convert_to_tensor(y_true)
@@ -99,6 +101,8 @@ class ExpectedCalibrationError(keras.metrics.Metric):
             y_true = ops.argmax(y_true, axis=-1)
         hit = ops.equal(ops.reshape(ops.cast(y_true, "int32"), (-1,)), predicted)
         weight = self._sample_weights(sample_weight, y_pred, samples)
+        if mask is not None:
+            weight = weight * self._sample_weights(mask, y_pred, samples)
 
         # Comparing with the borders keeps a confidence of, say, 0.3 out of the
         # bin above 0.3; multiplying by the number of bins would not.

@@ -65,15 +65,14 @@ def largest(x, axis):
 
 def matvec(matrix, vector):
     """`sum_j M_ij v_j`: `(B, N, T, S)`, `(B, 1 or N, S)` -> `(B, N, T)`."""
-    like = matrix[..., 0, :]
-    column = ops.broadcast_to(vector, ops.shape(like))[..., None]
+    sizes = ops.shape(matrix)
+    column = ops.broadcast_to(vector, (*sizes[:-2], sizes[-1]))[..., None]
     return ops.matmul(matrix, column)[..., 0]
 
 
 def vecmat(vector, matrix):
     """`sum_i v_i M_ij`: `(B, 1 or N, T)`, `(B, N, T, S)` -> `(B, N, S)`."""
-    like = matrix[..., 0]
-    row = ops.broadcast_to(vector, ops.shape(like))[..., None, :]
+    row = ops.broadcast_to(vector, ops.shape(matrix)[:-1])[..., None, :]
     return ops.matmul(row, matrix)[..., 0, :]
 
 

@@ -163,6 +163,8 @@ def test_eager_equals_graph_equals_xla(subject):
 def test_the_gradient_reaches_queries_keys_and_the_alignment(subject, alignment):
     layer = subject.make(alignment, alignment_weight=1.0)
     layer(X, X)
+    for weight in layer.alignment.weights:  # some start at zero
+        weight.assign(np.random.default_rng(0).normal(0.0, 0.1, weight.shape))
     x = ops.convert_to_tensor(X)
 
     def alignment_only(x):

@@ -18,6 +18,52 @@ def test_undecided_discriminator_is_minus_two_log_two():
     np.testing.assert_allclose(value, -2.0 * math.log(2.0), rtol=1e-6)
 
 
+MMD = divergences.maximum_mean_discrepancy
+
+
+@pytest.mark.parametrize(
+    ("function", "shapes", "masks", "message"),
+    [
+        (MMD, [(2, 5, 3, 4), (1, 5, 3, 4)], {}, r"`query` and `key`.*\(1, 5, 3, 4\)"),
+        (MMD, [(2, 5, 3, 4), (2, 5, 3, 8)], {}, r"`query` and `key`.*\(2, 5, 3, 8\)"),
+        (MMD, [(2, 5, 4), (2, 5, 3, 4)], {}, r"`query` and `key`.*\(2, 5, 4\)"),
+        (
+            divergences.optimal_transport,
+            [(2, 5, 1, 4), (2, 5, 3, 4)],
+            {"cost": "sqeuclidean"},
+            r"`query` and `key`",
+        ),
+        (
+            MMD,
+            [(2, 5, 3, 4), (2, 6, 3, 4)],
+            {"key_mask": np.ones((2, 5), bool)},
+            r"`key_mask`.*\(2, 6\).*Received: key_mask of shape \(2, 5\)",
+        ),
+        (
+            divergences.adversarial,
+            [(2, 5, 3), (2, 6, 3)],
+            {"query_mask": np.ones((2, 5, 3), bool)},
+            "`query_mask`",
+        ),
+        (divergences.confusion, [(2, 5), (2, 5)], {}, "`query_logits`"),
+        (
+            divergences.conditional_transport,
+            [(2, 5, 3, 4), (2, 6, 3, 4), (2, 5, 3, 2), (2, 6, 3, 3)],
+            {},
+            "`query_navigator` and `key_navigator`",
+        ),
+    ],
+)
+def test_what_does_not_fit_together_is_named(function, shapes, masks, message):
+    with pytest.raises(ValueError, match=message):
+        function(*(np.ones(shape, "float32") for shape in shapes), **masks)
+
+
+def test_lists_are_no_tensors():
+    with pytest.raises(ValueError, match="`query` must be a tensor. Received: query="):
+        MMD([[1.0]], np.ones((1, 1, 1, 1)))
+
+
 def test_confusion_is_least_where_the_discriminator_guesses():
     guessing = divergences.confusion(np.zeros((2, 5, 3)), np.zeros((2, 4, 3)))
     np.testing.assert_allclose(guessing, 2.0 * math.log(2.0), rtol=1e-6)

@@ -284,6 +284,23 @@ def test_a_weight_for_each_row_counts_for_all_its_samples(tokens):
     assert measure(labels, scores, rows) == measure(labels[:1], scores[:1])
 
 
+def test_padding_that_keras_masks_does_not_count():
+    rng = np.random.default_rng(0)
+    ids = rng.integers(1, 20, (10, 6))
+    ids[:, 2:] = 0
+    labels = rng.integers(0, 3, (10, 6))
+    inputs = keras.Input((6,), dtype="int32")
+    x = keras.layers.Embedding(20, 8, mask_zero=True)(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(x))
+    metrics = ["accuracy", ExpectedCalibrationError(name="ece")]
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=metrics)
+    received = model.evaluate(ids, labels, verbose=0, return_dict=True)
+    scores = model.predict(ids, verbose=0)
+    assert received["ece"] == pytest.approx(
+        float(measure(labels[:, :2], scores[:, :2])), abs=1e-5
+    )
+
+
 def test_wrong_sample_weight():
     labels, probabilities = random_predictions(6)
     with pytest.raises(ValueError, match="`sample_weight` must have one weight"):

@@ -64,3 +64,30 @@ def test_a_name_is_given_once():
 def test_an_alignment_must_implement_call():
     with pytest.raises(NotImplementedError, match="must implement `call`"):
         Alignment()(np.zeros((2, 3, 1, 4)), np.zeros((2, 3, 1, 4)))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [lambda q: 0.0, lambda q: ops.sum(q, -1), lambda q: ops.ones((2, 2), "int32")],
+)
+def test_what_an_alignment_returns_is_checked(wrong):
+    class Wrong(Alignment):
+        """Returns anything but a divergence for each sample and head."""
+
+        def call(self, query, key, query_mask=None, key_mask=None):
+            return wrong(query)
+
+    layer = keras_align.AlignedMultiHeadAttention(2, 4, alignment=Wrong())
+    x = np.ones((2, 5, 8), "float32")
+    with pytest.raises(ValueError, match=r"Wrong.call must return.*\(B, N\)"):
+        layer(x, x, training=True)
+
+
+def test_a_model_is_not_converted_to_what_could_not_be_loaded():
+    class Unregistered(MeanAlignment):
+        """Lacks the decorator."""
+
+    inputs = keras.Input((5, 8))
+    x = keras.layers.MultiHeadAttention(2, 4)(inputs, inputs)
+    with pytest.raises(ValueError, match="Unregistered is not registered.*Decorate"):
+        keras_align.align_model(keras.Model(inputs, x), Unregistered())

@@ -187,3 +187,18 @@ def test_a_token_counts_if_anything_may_attend_to_it():
     np.testing.assert_array_equal(query_mask, [[True, False, True]])
     np.testing.assert_array_equal(key_mask, [[True, False, True, False]])
     assert token_masks() == (None, None)
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 4, 4), (1, 3, 4, 4), (1, 1, 4, 4)])
+def test_masks_broadcast_over_the_axes_without_attention(shape):
+    layer = keras_align.AlignedMultiHeadAttention(
+        2, 4, attention_axes=(2,), alignment="mmd"
+    )
+    x = np.random.default_rng(0).normal(size=(2, 3, 4, 8)).astype("float32")
+    mask = np.ones(shape, bool)
+    mask[..., 3] = False
+    losses = []
+    for each in (mask, np.broadcast_to(mask, (2, 3, 4, 4))):
+        layer(x, x, attention_mask=each, training=True)
+        losses.append(float(layer.losses[0]))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)

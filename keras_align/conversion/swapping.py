@@ -1,5 +1,7 @@
 """One attention layer made aligned, or plain again, without a new object."""
 
+import keras
+
 from keras_align import keras_internals
 from keras_align.alignments import get_alignment, serialize_alignment
 from keras_align.conversion.supported import ALIGNED_CLASSES, PLAIN_CLASSES
@@ -68,6 +70,13 @@ def checked(alignment, alignment_weight):
             "Argument `alignment` must name an alignment. Received: alignment=None"
         )
     check_weight(alignment_weight, alignment)
+    cls = type(alignment)
+    if keras.saving.get_registered_name(cls) == cls.__name__:
+        raise ValueError(
+            f"Argument `alignment`: {cls.__name__} is not registered: the model could "
+            "not be loaded again. Decorate the class with "
+            "`keras_align.register_alignment(name)`."
+        )
     return serialize_alignment(alignment)
 
 

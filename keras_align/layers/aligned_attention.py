@@ -121,6 +121,7 @@ class AlignedAttention:
         divergence = self.alignment(
             query, key, query_mask=query_mask, key_mask=key_mask
         )  # (B, N)
+        check_divergence(divergence, self.alignment)
         count = ops.cast(ops.size(divergence), "float32")  # 0 in an empty batch
         loss = ops.sum(divergence) / ops.maximum(count, 1.0)
         self._track(loss, ops.minimum(count, 1.0))
@@ -186,6 +187,16 @@ class AlignedAttention:
             "alignment": serialize_alignment(self.alignment),
             "alignment_weight": weight,
         }
+
+
+def check_divergence(divergence, alignment):
+    """Raises unless an alignment returned what `Alignment` asks for."""
+    dtype = keras.backend.standardize_dtype(getattr(divergence, "dtype", "int32"))
+    if not keras.backend.is_float_dtype(dtype) or len(divergence.shape) != 2:
+        raise ValueError(
+            f"{type(alignment).__name__}.call must return a float tensor (B, N), the "
+            f"divergence of every sample and head. Received: {divergence}"
+        )
 
 
 def check_weight(weight, alignment):

@@ -57,13 +57,15 @@ def flatten_axes(query, key, query_mask, key_mask, attention_mask, attention_axe
     """
     if len(query.shape) <= 4:
         return query, key, query_mask, key_mask, attention_mask
+    sizes = ops.shape(query)[:-2]
+    others = [size for axis, size in enumerate(sizes) if axis not in attention_axes]
     query, key = (_flatten_tokens(x, attention_axes, features=2) for x in (query, key))
     query_mask, key_mask = (
         None if mask is None else _flatten_tokens(mask, attention_axes, features=0)
         for mask in (query_mask, key_mask)
     )
     if attention_mask is not None:
-        attention_mask = _flatten_attention_mask(attention_mask, attention_axes)
+        attention_mask = _flatten_attention_mask(attention_mask, others, attention_axes)
     return query, key, query_mask, key_mask, attention_mask
 
 
@@ -76,11 +78,11 @@ def _flatten_tokens(x, attention_axes, features):
     return ops.reshape(x, (-1, tokens, *sizes[rank:]))
 
 
-def _flatten_attention_mask(mask, attention_axes):
+def _flatten_attention_mask(mask, others, attention_axes):
     count = len(attention_axes)
-    sizes = ops.shape(mask)
-    queries, keys = math.prod(sizes[-2 * count : -count]), math.prod(sizes[-count:])
-    return ops.reshape(mask, (-1, queries, keys))
+    sizes = ops.shape(mask)[-2 * count :]
+    mask = ops.broadcast_to(mask, (*others, *sizes))
+    return ops.reshape(mask, (-1, math.prod(sizes[:count]), math.prod(sizes[count:])))
 
 
 def _both(mask, other):
