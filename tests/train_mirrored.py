@@ -11,6 +11,8 @@ import contracts
 import keras
 import tensorflow as tf
 
+from keras_align import AdversarialAlignment
+
 X, Y = contracts.tokens(5, batch=8), contracts.tokens(5, batch=8, seed=1)
 
 
@@ -20,12 +22,12 @@ def train():
     for subject, alignment in (
         (contracts.MULTI_HEAD, "ct"),
         (contracts.GROUPED_QUERY, "mmd"),
-        (contracts.MULTI_HEAD, "gan"),
+        (contracts.MULTI_HEAD, AdversarialAlignment(learning_speed=1.0)),
     ):
         layer = subject.make(alignment, alignment_weight=1.0)
         x = layer(x, x) + layer(x, x, use_causal_mask=True)
     model = keras.Model(inputs, x)
-    model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=False)
+    model.compile(keras.optimizers.SGD(0.01), "mse", jit_compile=False)
     logs = model.fit(X, Y, batch_size=4, epochs=2, shuffle=False, verbose=0).history
     return {**logs, "weights": [float(tf.norm(w.value)) for w in model.weights]}
 

@@ -11,6 +11,8 @@ import contracts
 import keras
 import numpy as np
 
+from keras_align import AdversarialAlignment
+
 X, Y = contracts.tokens(5, batch=4), contracts.tokens(5, batch=4, seed=1)
 
 
@@ -32,7 +34,8 @@ def main(file):
     inputs = keras.Input((5, 8))
     x = shared(inputs, inputs)
     x = shared(x, x) + shared(x, inputs, use_causal_mask=True)
-    adversarial = contracts.MULTI_HEAD.make("gan", alignment_weight=1.0)
+    calm = AdversarialAlignment(learning_speed=1.0)  # under plain SGD
+    adversarial = contracts.MULTI_HEAD.make(calm, alignment_weight=1.0)
     x = other(x, x)
     model = keras.Model(inputs, adversarial(x, x))
     for index, variable in enumerate(model.trainable_weights):
