@@ -21,6 +21,7 @@ TEST = [
     "jax>=0.5",
     "POT>=0.9.5",
     "pytest>=8",
+    "pytest-xdist>=3.6",
     "torch==2.13.0",
 ]
 
@@ -36,7 +37,12 @@ setuptools.setup(
     license="Apache-2.0",
     packages=setuptools.find_packages(include=["keras_align", "keras_align.*"]),
     python_requires=">=3.11,<3.14",
-    install_requires=["keras>=3.15,<3.16", "tensorflow>=2.21,<2.22", "numpy>=1.26"],
+    install_requires=[
+        "keras>=3.15,<3.16",
+        "tensorflow>=2.21,<2.22",
+        "numpy>=1.26",
+        "wrapt>=1.16",
+    ],
     extras_require={"nlp": NLP, "viz": VIZ, "examples": EXAMPLES, "test": TEST},
     classifiers=[
         "Programming Language :: Python :: 3.11",

@@ -1,6 +1,7 @@
 """Keras attention whose keys and queries follow the same distribution."""
 
 from keras_align import divergences, visualization
+from keras_align.adapters import AttentionAdapter, register_attention
 from keras_align.adversary import Adversary, reverse_gradient
 from keras_align.alignments import (
     AdversarialAlignment,
@@ -22,6 +23,7 @@ __all__ = [
     "AlignedGroupedQueryAttention",
     "AlignedMultiHeadAttention",
     "Alignment",
+    "AttentionAdapter",
     "ConditionalTransportAlignment",
     "ExpectedCalibrationError",
     "MaximumMeanDiscrepancyAlignment",
@@ -32,6 +34,7 @@ __all__ = [
     "measure_alignment",
     "record_attention",
     "register_alignment",
+    "register_attention",
     "reverse_gradient",
     "strip_alignment",
     "visualization",

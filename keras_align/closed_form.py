@@ -4,7 +4,7 @@ Automatic differentiation would keep several `(B, N, T, S)` arrays of every laye
 the backward pass and run over them again. Here each gradient is written down and
 computed together with the value, so nothing of that size outlives the forward pass.
 
-Layout: queries `(B, N, T, H)` with weights `(B, 1, T)`, keys `(B, N, H, S)` with
+Layout: queries `(B, N, T, H)` with weights `(B, 1, T)`, keys `(B, N, S, H)` with
 weights `(B, 1, S)`. A weight is 1 over the number of real tokens, or 0 for padding,
 which has no influence and receives a gradient of exactly zero. Weights are constants.
 """
@@ -25,9 +25,9 @@ def conditional_cost(unit_query, unit_key, query, key, row, column, rho):
 
     Args:
         unit_query: float32 `(B, N, T, D)`, of length 1 or 0.
-        unit_key: float32 `(B, N, D, S)`.
-        query: float32 `(B, N, T, D)`, navigator features; logits are `query @ key`.
-        key: float32 `(B, N, D, S)`.
+        unit_key: float32 `(B, N, S, D)`.
+        query: float32 `(B, N, T, D)`, navigator features; logits are `query . key`.
+        key: float32 `(B, N, S, D)`.
         row: float32 `(B, 1, T)`.
         column: float32 `(B, 1, S)`.
         rho: float in [0, 1].
@@ -38,34 +38,34 @@ def conditional_cost(unit_query, unit_key, query, key, row, column, rho):
     arguments = unit_query, unit_key, query, key
     unit_query, unit_key, query, key = (ops.stop_gradient(x) for x in arguments)
     to_keys, to_queries = _exponentials(query, key, row, column)
-    cosines = ops.matmul(unit_query, unit_key)
+    cosines = ops.matmul(unit_query, transpose(unit_key))
     real_row, real_column = _real(row), _real(column)
     unit_query, query = (x * real_row[..., None] for x in (unit_query, query))
-    unit_key, key = (x * real_column[:, :, None] for x in (unit_key, key))
+    unit_key, key = (x * real_column[..., None] for x in (unit_key, key))
     # The softmaxes are these exponentials times a factor for each row or column.
     row_factor = 1.0 / ops.maximum(matvec(to_keys, real_column), 1e-30)  # (B, N, T)
     column_factor = 1.0 / ops.maximum(vecmat(real_row, to_queries), 1e-30)
-    met_row = ops.matmul(to_keys, transpose(unit_key)) * row_factor[..., None]
-    met_column = ops.matmul(transpose(unit_query), to_queries)
-    met_column *= column_factor[:, :, None]
+    met_row = ops.matmul(to_keys, unit_key) * row_factor[..., None]
+    met_column = _from_left(unit_query, to_queries) * column_factor[..., None]
     similar_row = ops.sum(unit_query * met_row, axis=-1)
-    similar_column = ops.sum(unit_key * met_column, axis=-2)
+    similar_column = ops.sum(unit_key * met_column, axis=-1)
 
     row, column = rho * row, (1.0 - rho) * column
     value = ops.sum(row * (1.0 - similar_row), axis=-1)
     value += ops.sum(column * (1.0 - similar_column), axis=-1)
 
-    weight_row, weight_column = row * row_factor, column * column_factor
-    pull = to_keys * (weight_row[..., None] * (similar_row[..., None] - cosines))
+    weight_row = (row * row_factor)[..., None]
+    weight_column = (column * column_factor)[..., None]
+    pull = to_keys * (weight_row * (similar_row[..., None] - cosines))
     similar_column = similar_column[:, :, None]
-    pull += to_queries * (weight_column[:, :, None] * (similar_column - cosines))
-    came = ops.matmul(to_queries, transpose(weight_column[:, :, None] * unit_key))
-    left = ops.matmul(transpose(weight_row[..., None] * unit_query), to_keys)
+    pull += to_queries * (transpose(weight_column) * (similar_column - cosines))
+    came = ops.matmul(to_queries, weight_column * unit_key)
+    left = _from_left(weight_row * unit_query, to_keys)
     gradients = (
         -(row[..., None] * met_row + came) * real_row[..., None],
-        -(column[:, :, None] * met_column + left) * real_column[:, :, None],
-        ops.matmul(pull, transpose(key)) * real_row[..., None],
-        ops.matmul(transpose(query), pull) * real_column[:, :, None],
+        -(column[..., None] * met_column + left) * real_column[..., None],
+        ops.matmul(pull, key) * real_row[..., None],
+        _from_left(query, pull) * real_column[..., None],
     )
     return with_gradient(value, *zip(arguments, gradients, strict=True))
 
@@ -77,9 +77,9 @@ def _exponentials(query, key, row, column):
     """
     mean = vecmat(row, query)[..., None, :]
     query = ops.where(row[..., None] > 0.0, query, mean)
-    mean = matvec(key, column)[..., None]
-    key = ops.where(column[:, :, None] > 0.0, key, mean)
-    logits = ops.matmul(query, key)
+    mean = vecmat(column, key)[..., None, :]
+    key = ops.where(column[..., None] > 0.0, key, mean)
+    logits = ops.matmul(query, transpose(key))
     return (
         ops.exp(logits - largest(logits, axis=-1)),
         ops.exp(logits - largest(logits, axis=-2)),
@@ -94,7 +94,7 @@ def mean_kernel(x, y, x_weight, y_weight, precision):
 
     Args:
         x: float32 `(B, N, T, H)`.
-        y: float32 `(B, N, S, H)`; here both clouds are in the layout of queries.
+        y: float32 `(B, N, S, H)`.
         x_weight: float32 `(B, 1, T)`.
         y_weight: float32 `(B, 1, S)`.
         precision: float > 0, `1 / bandwidth^2`.
@@ -109,8 +109,7 @@ def mean_kernel(x, y, x_weight, y_weight, precision):
     value = ops.sum(x_weight * x_near, axis=-1)
     x_weight, y_weight = x_weight[..., None], y_weight[..., None]
     x_pull = ops.matmul(kernel, y_weight * y) - x_near[..., None] * x
-    y_pull = ops.matmul(transpose(x_weight * x), kernel)
-    y_pull = transpose(y_pull) - y_near[..., None] * y
+    y_pull = _from_left(x_weight * x, kernel) - y_near[..., None] * y
     gradients = precision * x_weight * x_pull, precision * y_weight * y_pull
     return with_gradient(value, *zip(arguments, gradients, strict=True))
 
@@ -137,10 +136,14 @@ def mean_product(plan, query, key):
         float32 `(B, N)`, differentiable in `query` and `key`.
     """
     x, y = ops.stop_gradient(query), ops.stop_gradient(key)
-    met_row = ops.matmul(plan, transpose(y))  # (B, N, T, H)
+    met_row = ops.matmul(plan, y)  # (B, N, T, H)
     value = ops.sum(ops.sum(x * met_row, axis=-1), axis=-1)
-    met_column = ops.matmul(transpose(x), plan)  # (B, N, H, S)
-    return with_gradient(value, (query, met_row), (key, met_column))
+    return with_gradient(value, (query, met_row), (key, _from_left(x, plan)))
+
+
+def _from_left(x, matrix):
+    """`sum_i M_ij x_i`: `(B, N, T, D)`, `(B, N, T, S)` -> `(B, N, S, D)`."""
+    return transpose(ops.matmul(transpose(x), matrix))
 
 
 def _gaussian(x, y, precision):

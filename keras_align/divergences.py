@@ -110,10 +110,10 @@ def conditional_transport(
     navigator = {"query_navigator": query_navigator}, {"key_navigator": key_navigator}
     checks.clouds(*navigator, query_mask, key_mask)
     total = closed_form.conditional_cost(
-        numerics.l2_normalize(numerics.as_rows(query_critic), axis=-1),
-        numerics.l2_normalize(numerics.as_columns(key_critic), axis=-2),
+        numerics.l2_normalize(numerics.as_rows(query_critic)),
+        numerics.l2_normalize(numerics.as_rows(key_critic)),
         numerics.as_rows(query_navigator),
-        numerics.as_columns(key_navigator),
+        numerics.as_rows(key_navigator),
         numerics.token_weights(query_mask, query_critic)[:, None],
         numerics.token_weights(key_mask, key_critic)[:, None],
         rho,
@@ -166,10 +166,9 @@ def optimal_transport(
     else:  # |q|^2 + |k|^2 - 2 q . k
         query, key = _centered(query, key, row, column)
         factor = 2.0
-    key = numerics.transpose(key)
     plan = transport_plan(
         factor * ops.stop_gradient(query),
-        ops.stop_gradient(key),
+        numerics.transpose(ops.stop_gradient(key)),
         row,
         column,
         epsilon,
@@ -182,7 +181,7 @@ def optimal_transport(
     else:
         marginal = ops.stop_gradient(ops.sum(plan, axis=-1))
         total += ops.sum(marginal * ops.sum(ops.square(query), axis=-1), axis=-1)
-        total += ops.sum(column * ops.sum(ops.square(key), axis=-2), axis=-1)
+        total += ops.sum(column * ops.sum(ops.square(key), axis=-1), axis=-1)
     total += ops.stop_gradient(ops.relu(-total))  # what rounding leaves below 0
     return _zero_if_empty(total, query_mask, key_mask)
 

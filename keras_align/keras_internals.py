@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import inspect
 
 import keras
 from keras.src.backend import get_stateless_scope, in_stateless_scope
@@ -34,6 +35,12 @@ def called_root(layer):
     """The outermost layer or model of the call that is going on, else `layer`."""
     context = global_state.get_global_attribute("current_call_ctx")
     return layer if context is None else context.entry_layer
+
+
+def training_of_call():
+    """Whether the call that is going on is one of training; `None` if unknown."""
+    context = global_state.get_global_attribute("current_call_ctx")
+    return None if context is None else context.get_value("training")
 
 
 def losses_of_stateless_step():
@@ -103,12 +110,6 @@ def has_build(layer):
     return not getattr(layer.build, "_is_default", False)
 
 
-def has_trainable_projections(attention):
-    """Whether training can change the queries or keys of a built attention layer."""
-    projections = attention._query_dense, attention._key_dense
-    return any(v.trainable for each in projections for v in each.variables)
-
-
 def variable_scope(model):
     """The scope of the `tf.distribute` strategy that the model was created under."""
     strategy = getattr(model, "_distribute_strategy", None)
@@ -121,6 +122,8 @@ def compile_arguments(model):
     arguments = dict(model._compile_config.config)
     if model.dtype_policy.name == "mixed_float16" and not scaled:
         arguments["auto_scale_loss"] = False
+    if "sampler" in inspect.signature(model.compile).parameters:
+        arguments["sampler"] = model.sampler  # of a generative task of keras-hub
     return arguments
 
 

@@ -14,17 +14,12 @@ def to_float32(*tensors):
 
 
 def as_rows(x):
-    """`(B, T, N, H)` -> float32 `(B, N, T, H)`, the layout of queries.
+    """`(B, T, N, H)` -> float32 `(B, N, T, H)`, the layout of the formulas.
 
-    With keys in the layout of `as_columns` every product of the formulas is a plain
-    matrix product, which compilers turn into their fastest code.
+    In it every product of the formulas is a plain matrix product, which compilers turn
+    into their fastest code.
     """
     return ops.transpose(to_float32(x), (0, 2, 1, 3))
-
-
-def as_columns(x):
-    """`(B, S, N, H)` -> float32 `(B, N, H, S)`, the layout of keys."""
-    return ops.transpose(to_float32(x), (0, 2, 3, 1))
 
 
 def transpose(x):
@@ -32,9 +27,9 @@ def transpose(x):
     return ops.swapaxes(x, -1, -2)
 
 
-def l2_normalize(x, axis=-1):
-    """`x / |x|` over an axis; zero, with zero gradient, for a zero vector."""
-    square = ops.sum(ops.square(x), axis=axis, keepdims=True)
+def l2_normalize(x):
+    """`x / |x|` over the last axis; zero, with zero gradient, for a zero vector."""
+    square = ops.sum(ops.square(x), axis=-1, keepdims=True)
     nonzero = square > 0.0
     inverse = ops.rsqrt(ops.where(nonzero, square, 1.0))
     return x * ops.where(nonzero, inverse, 0.0)

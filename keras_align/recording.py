@@ -1,6 +1,7 @@
 """What attention layers compute on data: queries, keys, masks and scores."""
 
 import contextlib
+import inspect
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -8,7 +9,9 @@ from keras import ops, tree
 
 from keras_align import checks
 from keras_align.conversion.finding import find_attention
-from keras_align.layers.capturing import captured_projections
+from keras_align.conversion.supported import ALIGNED_CLASSES, adapter_of, plain_class
+from keras_align.layers.aligned_keras_attention import AlignedKerasAttention
+from keras_align.layers.capturing import captured_arguments
 from keras_align.layers.token_masks import flatten_axes, token_masks
 
 
@@ -23,7 +26,7 @@ class AttentionRecord:
         query_mask: `(B, T)`, True for a real token.
         key_mask: `(B, S)`, True for a real token.
         scores: attention weights after the softmax `(B, N, T, S)`, or `None` if they
-            were not asked for.
+            were not asked for or the class is not one of Keras's own.
     """
 
     query: np.ndarray
@@ -40,8 +43,8 @@ def record_attention(model, inputs, batch_size=32):
     are kept in memory, so choose few samples.
 
     Args:
-        model: `keras.Model` or layer with `keras.layers.MultiHeadAttention` or
-            `GroupQueryAttention`, plain or aligned.
+        model: `keras.Model` or layer with attention that `align_model` can convert,
+            plain or aligned.
         inputs: array, or nested structure of arrays, with the samples along the first
             axis; texts if the model has a `preprocessor`.
         batch_size: int > 0. Defaults to `32`.
@@ -125,7 +128,12 @@ def _recording(found, scores):
     calls = []
     try:
         for each in found:
-            each.layer.__dict__["call"] = _recording_call(each, scores, calls)
+            by_keras = plain_class(type(each.layer)) in ALIGNED_CLASSES
+            each.layer.__dict__["call"] = (
+                _recording_call(each, scores, calls)
+                if by_keras or isinstance(each.layer, AlignedKerasAttention)
+                else _adapted_recording_call(each, calls)
+            )
         yield calls
     finally:
         for each in found:
@@ -147,7 +155,7 @@ def _recording_call(found, scores, calls):
         **kwargs,
     ):
         wanted = scores or return_attention_scores
-        with captured_projections(layer) as projected:
+        with captured_arguments(layer) as projected:
             output = original(
                 query,
                 value,
@@ -163,7 +171,7 @@ def _recording_call(found, scores, calls):
         masks = query_mask, source_mask, attention_mask
         axes = getattr(layer, "_attention_axes", None)
         *projected, query_mask, key_mask, attention_mask = flatten_axes(
-            *projected, *masks, axes
+            *projected[0], *masks, axes
         )
         masks = token_masks(
             query_mask, key_mask, attention_mask, _same_tokens(query, source)
@@ -171,6 +179,27 @@ def _recording_call(found, scores, calls):
         weights = _numpy(output[1]) if wanted else None
         calls.append((found.path, layer, _make_record(*projected, *masks, weights)))
         return output if return_attention_scores or not wanted else output[0]
+
+    return call
+
+
+def _adapted_recording_call(found, calls):
+    """As `_recording_call` for a class that has an adapter; without scores."""
+    layer, original, adapter = found.layer, found.layer.call, adapter_of(found.layer)
+    signature = inspect.signature(original)
+    heads = adapter.num_heads(layer)
+
+    def call(*args, **kwargs):
+        given = signature.bind(*args, **kwargs).arguments
+        with adapter.capture(layer) as pairs:
+            output = original(*args, **kwargs)
+        same = adapter.is_self_attention(layer, given)
+        masks = adapter.token_masks(layer, given, same)
+        for query, key in pairs:
+            key = ops.repeat(key, heads // key.shape[2], axis=2)
+            record = _make_record(query, key, *masks, None)
+            calls.append((found.path, layer, record))
+        return output
 
     return call
 
@@ -205,4 +234,9 @@ def _concatenate(records):
         field.name: [getattr(record, field.name) for record in records]
         for field in fields(AttentionRecord)
     }
-    return AttentionRecord(**{name: np.concatenate(x) for name, x in columns.items()})
+    return AttentionRecord(
+        **{
+            name: None if parts[0] is None else np.concatenate(parts)
+            for name, parts in columns.items()
+        }
+    )

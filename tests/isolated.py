@@ -8,8 +8,11 @@ import sys
 FOLDER = pathlib.Path(__file__).parent
 
 
-def run(script, *arguments, **environment):
-    """Runs `script` with the arguments; fails with what it wrote to stderr."""
+def run(script, *arguments, returncode=0, **environment):
+    """Runs `script` with the arguments; fails with what it wrote to stderr.
+
+    `returncode` is the one that is expected, minus the signal of a killed process.
+    """
     paths = [str(FOLDER.parent), str(FOLDER), os.environ.get("PYTHONPATH", "")]
     result = subprocess.run(
         [sys.executable, str(FOLDER / script), *map(str, arguments)],
@@ -17,4 +20,4 @@ def run(script, *arguments, **environment):
         capture_output=True,
         text=True,
     )
-    assert result.returncode == 0, result.stderr[-3000:]
+    assert result.returncode == returncode, result.stderr[-3000:]

@@ -11,6 +11,7 @@ from keras import ops
 import keras_align
 from keras_align import alignments, divergences
 from keras_align.alignments import Alignment, get_alignment
+from keras_align.equalized_dense import EqualizedDense
 
 CLASSES = {
     "ct": keras_align.ConditionalTransportAlignment,
@@ -49,9 +50,10 @@ def with_random_weights(alignment):
     alignment.build((None, None, 2, 4), (None, None, 2, 4))
     alignment.built = True
     rng = np.random.default_rng(1)
-    scale = 0.5 / getattr(alignment, "learning_speed", 1.0)
-    weights = [rng.normal(0.0, scale, w.shape) for w in alignment.weights]
-    alignment.set_weights(weights)
+    for layer in alignment._flatten_layers():
+        if isinstance(layer, EqualizedDense):
+            scale = 0.5 / layer.learning_speed
+            layer.set_weights([rng.normal(0.0, scale, w.shape) for w in layer.weights])
     return alignment
 
 

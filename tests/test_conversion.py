@@ -319,7 +319,7 @@ def test_an_unbuilt_model_is_an_error_with_its_remedy():
 
 def test_a_model_without_attention_is_an_error():
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
-    with pytest.raises(ValueError, match=r"has no .*MultiHeadAttention"):
+    with pytest.raises(ValueError, match="has no attention layer of a supported"):
         align_model(model)
     with pytest.raises(ValueError, match="has no aligned attention"):
         strip_alignment(model)
@@ -330,7 +330,7 @@ def test_a_model_without_attention_is_an_error():
 def test_attention_of_unknown_classes_is_named():
     inputs = keras.Input((None, 16))
     x = OwnAttention(2, 8, name="own")(inputs, inputs)
-    with pytest.raises(ValueError, match=r"unsupported classes: \['own \(OwnAttention"):
+    with pytest.raises(ValueError, match=r"other classes: \['own \(OwnAttention"):
         align_model(keras.Model(inputs, x))
     y = keras.layers.MultiHeadAttention(2, 8, name="plain")(x, x)
     model = align_model(keras.Model(inputs, y))

@@ -182,6 +182,14 @@ def test_every_layer_that_holds_a_shared_attention_says_so():
     assert not any("keras_align" in block.get_config() for block in (first, second))
 
 
+@pytest.mark.parametrize("name", ["backbone", "functional"])
+def test_a_loaded_model_has_the_same_paths(tmp_path, name):
+    model = aligned(name)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert [w.path for w in loaded.weights] == [w.path for w in model.weights]
+
+
 def test_a_config_that_does_not_fit_its_layer_is_an_error():
     model = aligned("backbone")
     config = model.get_config()
@@ -194,20 +202,6 @@ def test_a_host_still_takes_the_config_of_its_plain_class():
     config = small_models.backbone().get_config()
     other = type(aligned("backbone")).from_config(config)
     assert all(row["alignment"] is None for row in rows(other))
-
-
-def test_presets_are_refused(tmp_path):
-    for name in ("backbone", "classifier"):
-        with pytest.raises(NotImplementedError, match="strip_alignment"):
-            aligned(name).save_to_preset(str(tmp_path / name))
-
-
-def test_converted_classes_are_not_offered_to_keras_hub():
-    model = aligned("backbone")
-    objects = keras.saving.get_custom_objects().values()
-    assert type(model) not in objects
-    assert type(model).__name__ == "BertBackbone"
-    assert type(model).__mro__[2] in objects
 
 
 def test_a_weight_that_is_a_variable_is_saved_as_its_value(tmp_path):

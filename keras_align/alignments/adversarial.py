@@ -32,7 +32,7 @@ class AdversarialAlignment(Alignment):
     Args:
         hidden_dim: int, width of the discriminator's hidden layer. Defaults to `16`.
         learning_speed: float > 0, how much faster than the model the discriminator
-            learns, see `networks.EqualizedDense`. Defaults to `30.0`.
+            learns, see `equalized_dense.EqualizedDense`. Defaults to `30.0`.
         objective: `"confusion"` or `"minimax"`, what the model minimises. Defaults to
             `"confusion"`.
 

@@ -123,7 +123,11 @@ def get_alignment(identifier):
 
 def serialize_alignment(alignment):
     """Returns the config from which `get_alignment` makes an equal alignment."""
-    return None if alignment is None else keras.saving.serialize_keras_object(alignment)
+    if alignment is None:
+        return None
+    config = keras.saving.serialize_keras_object(alignment)
+    config.pop("build_config", None)  # the attention layer builds it in its own scope
+    return config
 
 
 def standardize(query, key, query_mask=None, key_mask=None):

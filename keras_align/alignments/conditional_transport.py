@@ -29,8 +29,10 @@ class ConditionalTransportAlignment(Alignment):
         feature_dim: int, width of the navigator's features. Defaults to `16`.
         rho: float in [0, 1], weight of the direction from queries to keys. Defaults to
             `0.5`.
-        learning_speed: float > 0, how much faster than the model critic and navigator
-            learn, see `networks.EqualizedDense`. Defaults to `1.0`.
+        critic_learning_speed: float > 0, how much faster than the model the critic
+            learns, see `equalized_dense.EqualizedDense`. Defaults to `0.3`.
+        navigator_learning_speed: float > 0, the same for the navigator. Ten times the
+            critic's by default, `3.0`: the plan must follow the cost.
 
     Call arguments and returns: see `Alignment`.
 
@@ -45,19 +47,27 @@ class ConditionalTransportAlignment(Alignment):
     default_weight = 0.02
 
     def __init__(
-        self, hidden_dim=16, feature_dim=16, rho=0.5, learning_speed=1.0, **kwargs
+        self,
+        hidden_dim=16,
+        feature_dim=16,
+        rho=0.5,
+        critic_learning_speed=0.3,
+        navigator_learning_speed=3.0,
+        **kwargs,
     ):
         super().__init__(**kwargs)
         checks.fraction("rho", rho)
+        checks.positive("critic_learning_speed", critic_learning_speed)
+        checks.positive("navigator_learning_speed", navigator_learning_speed)
         self.hidden_dim = hidden_dim
         self.feature_dim = feature_dim
         self.rho = rho
-        self.learning_speed = learning_speed
-        self.critic = Adversary(
-            Critic(hidden_dim, learning_speed, name="critic"), name="adversary"
-        )
+        self.critic_learning_speed = critic_learning_speed
+        self.navigator_learning_speed = navigator_learning_speed
+        critic = Critic(hidden_dim, critic_learning_speed, name="critic")
+        self.critic = Adversary(critic, name="adversary")
         self.navigator = Navigator(
-            hidden_dim, feature_dim, learning_speed, name="navigator"
+            hidden_dim, feature_dim, navigator_learning_speed, name="navigator"
         )
 
     def build(self, query_shape, key_shape=None):
@@ -82,5 +92,6 @@ class ConditionalTransportAlignment(Alignment):
             "hidden_dim": self.hidden_dim,
             "feature_dim": self.feature_dim,
             "rho": self.rho,
-            "learning_speed": self.learning_speed,
+            "critic_learning_speed": self.critic_learning_speed,
+            "navigator_learning_speed": self.navigator_learning_speed,
         }

@@ -6,22 +6,29 @@ import inspect
 import keras
 
 from keras_align import keras_internals
-from keras_align.conversion.finding import find_attention, holders, select
+from keras_align.conversion.choosing import assign
+from keras_align.conversion.finding import find_attention, holders
 from keras_align.conversion.hosts import leave_host, make_host, needs_host
 from keras_align.conversion.recompiling import compilations, recompile
 from keras_align.conversion.supported import is_aligned
-from keras_align.conversion.swapping import checked, make_aligned, snapshot
+from keras_align.conversion.swapping import make_aligned, snapshot
 
 
 def align_model(model, alignment="ct", alignment_weight=None, layers=None):
     """Makes attention layers of a model align their keys and queries, in place.
 
-    Every `keras.layers.MultiHeadAttention` and `keras.layers.GroupQueryAttention` in
-    the model, at any depth, becomes its aligned subclass with an alignment of its own.
-    The layers, their weights and their names stay, predictions do not change by a bit,
-    and training adds the alignment loss. The model can be saved as before; to load it,
-    import `keras_align`. Convert the outermost model, the one that is trained and
-    saved. `keras_align.strip_alignment` is the inverse.
+    Every attention layer of a supported class in the model, at any depth, becomes one
+    of its aligned subclass, with an alignment of its own. The layers, their weights and
+    their names stay, predictions do not change by a bit, and training adds the
+    alignment loss. The model can be saved as before; to load it, import `keras_align`.
+    Convert the outermost model, the one that is trained and saved.
+    `keras_align.strip_alignment` is the inverse.
+
+    Supported are `keras.layers.MultiHeadAttention` and `GroupQueryAttention`, the
+    attention classes of keras-hub, and those given to `register_attention`. Queries and
+    keys are matched as they meet in the scores: after normalisation and rotary
+    embedding, except in a few classes without a method that shows them so late
+    (`AttentionAdapter`).
 
     A compiled model is compiled again with the same arguments. If it has been trained,
     its optimizer starts anew: its slots and its step count, on which a learning rate
@@ -30,15 +37,19 @@ def align_model(model, alignment="ct", alignment_weight=None, layers=None):
     Args:
         model: built `keras.Model` or `keras.layers.Layer`.
         alignment: `"ct"`, `"gan"`, `"ot"`, `"mmd"`, an `Alignment`, of which each layer
-            gets a fresh copy, or its serialised config. Defaults to `"ct"`.
+            gets a fresh copy, or its serialised config. Defaults to `"ct"`. For
+            different ones in one call, a dict from layers, as in `layers`, to these.
         alignment_weight: float >= 0 or scalar `keras.Variable`, factor of each layer's
             divergence in the loss. `None`, the default, is the alignment's own
             `default_weight`.
         layers: which attention layers, `None` for all. A string chooses by name: the
             layer's path in `alignment_report(model)` or consecutive names of it, so
-            `"transformer_layer_0"` chooses the attention inside. An int is an index in
-            the order of the report, -1 the last. A layer chooses itself, a function of
-            a layer those for which it returns true. A list or tuple joins choices.
+            `"transformer_layer_0"` chooses the attention inside. A regular expression
+            chooses the paths in which it is found: `re.compile("encoder")` is the
+            encoder only. An int is an index in the order of the report,
+            -1 the last; `range(-n, 0)` are the last n. A layer chooses itself, a
+            function of a layer those for which it returns true. A list, tuple or range
+            joins choices.
 
     Returns:
         `model`.
@@ -56,21 +67,22 @@ def align_model(model, alignment="ct", alignment_weight=None, layers=None):
     >>> model.get_layer("attention")
     <AlignedMultiHeadAttention name=attention, built=True>
     """
-    config = checked(alignment, alignment_weight)
     found, others = find_attention(model)
     _check_training_argument(model)
     if not found:
         raise ValueError(_nothing_to_align(model, others))
-    chosen = select(found, layers)
+    assigned = assign(found, alignment, alignment_weight, layers)
+    chosen = [each for each, _, _ in assigned]
     _check_layers(chosen)
     holding = holders(model, chosen)
     compiled = compilations(holding)
     with contextlib.ExitStack() as undo:
         with keras_internals.variable_scope(model):
-            for each in chosen:
+            for each, config, weight in assigned:
                 undo.callback(snapshot(each.layer))
-                make_aligned(each.layer, config, alignment_weight)
-        for holder in filter(needs_host, holding):
+                make_aligned(each.layer, config, weight)
+        attention = [each.layer for each in chosen]
+        for holder in filter(needs_host, [*attention, *holding]):
             undo.callback(leave_host, holder)
             make_host(holder)
         recompile(compiled, undo)
@@ -96,12 +108,14 @@ def _nothing_to_align(model, others):
             "may not exist yet. Call it once on data before `align_model`."
         )
     message = (
-        f"Argument `model`: '{model.name}' has no keras.layers.MultiHeadAttention or "
-        "keras.layers.GroupQueryAttention to align."
+        f"Argument `model`: '{model.name}' has no attention layer of a supported class."
     )
     if others:
         listed = [f"{each.path} ({type(each.layer).__name__})" for each in others]
-        message += f" It has attention of unsupported classes: {listed}."
+        message += (
+            f" It has attention of other classes: {listed}. "
+            "`keras_align.register_attention` makes a class a supported one."
+        )
     return message
 
 

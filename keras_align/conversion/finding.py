@@ -1,6 +1,5 @@
-"""Finding the attention layers of a model, and choosing among them."""
+"""Finding the attention layers of a model."""
 
-import operator
 from dataclasses import dataclass
 
 import keras
@@ -87,63 +86,3 @@ def holders(model, found):
 
     visit(model)
     return ordered
-
-
-def select(found, chosen):
-    """The layers that an argument `layers` chooses, see `align_model`.
-
-    Args:
-        found: list of `Found`.
-        chosen: `None` for all; a string, int, layer, predicate, or a list of these.
-
-    Returns:
-        List of `Found` in the order of `found`.
-
-    Raises:
-        ValueError: if one of the choices, or all together, match nothing.
-    """
-    if chosen is None:
-        return list(found)
-    choices = chosen if isinstance(chosen, (list, tuple, range)) else [chosen]
-    picked = set()
-    for choice in choices:
-        matches = _matches(found, choice)
-        if not matches:
-            raise ValueError(
-                f"Argument `layers`: {choice!r} matches none of the attention layers "
-                f"{[each.path for each in found]}. Received: layers={chosen!r}"
-            )
-        picked.update(matches)
-    if not picked:
-        raise ValueError(
-            "Argument `layers` must choose at least one layer. "
-            f"Received: layers={chosen!r}"
-        )
-    return [each for index, each in enumerate(found) if index in picked]
-
-
-def _matches(found, choice):
-    """Indices of the layers that one choice matches."""
-    if isinstance(choice, str):
-        return [i for i, each in enumerate(found) if _contains(each.path, choice)]
-    if isinstance(choice, keras.layers.Layer):
-        return [i for i, each in enumerate(found) if each.layer is choice]
-    if callable(choice) and not isinstance(choice, type):
-        return [i for i, each in enumerate(found) if choice(each.layer)]
-    if hasattr(choice, "__index__") and not isinstance(choice, bool):
-        index = operator.index(choice)
-        if -len(found) <= index < len(found):
-            return [index % len(found)]
-        raise ValueError(
-            f"Argument `layers`: expected indices from {-len(found)} to "
-            f"{len(found) - 1}. Received: {index}"
-        )
-    raise ValueError(
-        "Argument `layers` must be None, a name or path, an index, a layer, a "
-        f"predicate, or a list of these. Received: layers={choice!r}"
-    )
-
-
-def _contains(path, names):
-    """Whether the names stand one after the other in the path."""
-    return f"/{names.strip('/')}/" in f"/{path}/"

@@ -16,7 +16,12 @@ import keras
 
 from keras_align import keras_internals
 from keras_align.conversion.finding import find_attention, holders
-from keras_align.conversion.supported import PLAIN_CLASSES, is_aligned
+from keras_align.conversion.presets import (
+    is_known,
+    name_aligned_classes,
+    register_presets,
+)
+from keras_align.conversion.supported import PLAIN_CLASSES, is_aligned, plain_class
 from keras_align.conversion.swapping import make_aligned, options
 
 _PACKAGE, _NAME = "keras_align", "AlignedHost"
@@ -37,7 +42,7 @@ class AlignedHost:
 
     def __reduce__(self):
         load, arguments = super().__reduce__()  # `load` is a method of the class
-        return getattr(_plain(type(self)), load.__name__), arguments
+        return getattr(plain_class(type(self)), load.__name__), arguments
 
     @classmethod
     def from_config(cls, config):
@@ -81,38 +86,47 @@ def make_host(layer):
 def leave_host(layer):
     """Gives a host its plain class back."""
     if isinstance(layer, AlignedHost):
-        layer.__class__ = _plain(type(layer))
-
-
-def _plain(host_class):
-    return host_class.__mro__[2]
+        layer.__class__ = type(layer).hosted_class
 
 
 @functools.cache
-def _host_class(plain):
-    """The subclass of `plain` for hosts, with its name."""
-    names = {"__module__": plain.__module__, "__qualname__": plain.__qualname__}
-    if hasattr(plain, "save_to_preset"):
-        names["save_to_preset"] = _refuse_preset
-    cls = type(plain)(plain.__name__, (AlignedHost, plain), names)
+def _host_class(hosted):
+    """The subclass of a class for hosts, with its name."""
+    names = {
+        "__module__": hosted.__module__,
+        "__qualname__": hosted.__qualname__,
+        "hosted_class": hosted,
+    }
+    if hasattr(hosted, "save_to_preset"):
+        names["save_to_preset"] = _save_to_preset
+    cls = type(hosted)(hosted.__name__, (AlignedHost, hosted), names)
     _register(cls)
     _register(AlignedHost)  # the name must lead to this class, not to the latest host
     return cls
 
 
-def _refuse_preset(self, preset_dir, **kwargs):
-    raise NotImplementedError(
-        f"A preset cannot hold aligned attention yet: {type(self).__name__} "
-        f"'{self.name}'. Use `model.save(...)`, or call "
-        "`keras_align.strip_alignment(model)` first."
-    )
+def _save_to_preset(self, preset_dir, **kwargs):
+    """`save_to_preset` of a backbone, as a preset that leads to its aligned class."""
+    plain = plain_class(type(self))
+    if not is_known(plain):
+        raise NotImplementedError(
+            f"Only backbones of keras-hub, and tasks whose attention is all in the "
+            f"backbone, can be aligned in a preset. Received: {plain.__name__} "
+            f"'{self.name}'. Use `model.save(...)`, or call "
+            "`keras_align.strip_alignment(model)` first."
+        )
+    plain.save_to_preset(self, preset_dir, **kwargs)
+    name_aligned_classes(preset_dir)
+
+
+register_presets(_host_class)
 
 
 @contextlib.contextmanager
 def _plain_class(host):
     """Makes a host look plain, as Keras derives configs from the class."""
     cls = type(host)
-    leave_host(host)
+    host.__class__ = plain_class(cls)
     try:
         yield
     finally:
@@ -146,7 +160,7 @@ def _restore(host):
 def _align_once(host, found, option):
     if not is_aligned(found.layer):
         make_aligned(found.layer, **option)
-    for holder in holders(host, [found]):
+    for holder in (found.layer, *holders(host, [found])):
         if needs_host(holder):
             make_host(holder)
 

@@ -5,9 +5,9 @@ from dataclasses import astuple, dataclass, fields
 
 import keras
 
-from keras_align import keras_internals
 from keras_align.conversion.finding import find_attention
 from keras_align.conversion.supported import (
+    has_trainable_projections,
     head_size,
     is_aligned,
     is_supported,
@@ -129,7 +129,7 @@ def _row(found):
     name = type(layer).__name__
     if not is_supported(layer):
         return LayerReport(found.path, name, *[None] * 4, 0, "class not supported")
-    shape = num_heads(layer), head_size(layer)
+    shape = num_heads(layer), head_size(layer) if layer.built else None
     if not is_aligned(layer):
         note = "plain" if layer.built else "plain, not built"
         return LayerReport(found.path, name, *shape, None, None, 0, note)
@@ -139,7 +139,7 @@ def _row(found):
     alignment = type(layer.alignment).__name__.removesuffix("Alignment")
     own = layer.alignment.weights
     added = sum(math.prod(weight.shape) for weight in own if weight.trainable)
-    note = "" if keras_internals.has_trainable_projections(layer) else "frozen"
+    note = "" if has_trainable_projections(layer) else "frozen"
     if own and not added:
         note = note or "alignment frozen"
     return LayerReport(found.path, name, *shape, alignment, weight, added, note)

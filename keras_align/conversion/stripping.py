@@ -5,7 +5,7 @@ import contextlib
 from keras_align.conversion.finding import find_attention, holders
 from keras_align.conversion.hosts import AlignedHost, leave_host, make_host
 from keras_align.conversion.recompiling import compilations, recompile
-from keras_align.conversion.supported import PLAIN_CLASSES
+from keras_align.conversion.supported import plain_class
 from keras_align.conversion.swapping import make_plain, snapshot
 from keras_align.layers.aligned_attention import AlignedAttention
 
@@ -13,7 +13,7 @@ from keras_align.layers.aligned_attention import AlignedAttention
 def strip_alignment(model):
     """Removes the alignments from a model, in place: the inverse of `align_model`.
 
-    All aligned layers get their Keras classes back and lose their alignments. Names,
+    All aligned layers get their own classes back and lose their alignments. Names,
     paths, weights and predictions stay. What is saved or exported afterwards needs no
     `keras_align`. A compiled model is compiled again as by `align_model`.
 
@@ -39,7 +39,11 @@ def strip_alignment(model):
     """
     found, _ = find_attention(model)
     aligned = [each for each in found if isinstance(each.layer, AlignedAttention)]
-    unknown = [each.path for each in aligned if type(each.layer) not in PLAIN_CLASSES]
+    unknown = [
+        each.path
+        for each in aligned
+        if issubclass(plain_class(type(each.layer)), AlignedAttention)
+    ]
     if unknown:
         raise ValueError(
             f"Argument `model`: the layers {unknown} are of subclasses of the aligned "

@@ -1,12 +1,14 @@
-"""The table of the attention classes that can be aligned.
+"""Which attention classes can be aligned, and into what they are turned.
 
 A class is matched exactly: a subclass with a `call` of its own may not do what the
-alignment relies on, so it needs a line of its own.
+alignment relies on, so it needs an adapter of its own.
 """
 
 import keras
 
+from keras_align.adapters import AttentionAdapter, adapter_for
 from keras_align.layers import AlignedGroupedQueryAttention, AlignedMultiHeadAttention
+from keras_align.layers.adapted_attention import AdaptedAttention, adapted_class
 from keras_align.layers.aligned_attention import AlignedAttention
 
 ALIGNED_CLASSES = {
@@ -14,11 +16,31 @@ ALIGNED_CLASSES = {
     keras.layers.GroupQueryAttention: AlignedGroupedQueryAttention,
 }
 PLAIN_CLASSES = {aligned: plain for plain, aligned in ALIGNED_CLASSES.items()}
+_KERAS = AttentionAdapter()
+
+
+def plain_class(cls):
+    """The class of a layer without what the conversion made of it."""
+    cls = getattr(cls, "hosted_class", cls)  # see `hosts`
+    if issubclass(cls, AdaptedAttention):
+        return cls.plain_class
+    return PLAIN_CLASSES.get(cls, cls)
+
+
+def aligned_class(cls):
+    """The aligned class for the class of a layer, or `None` if it is not supported."""
+    plain = plain_class(cls)
+    if plain in ALIGNED_CLASSES:
+        return ALIGNED_CLASSES[plain]
+    adapter = adapter_for(plain)
+    return None if adapter is None else adapted_class(plain, adapter)
 
 
 def is_supported(layer):
     """Whether the layer can be aligned, or is aligned already."""
-    return type(layer) in ALIGNED_CLASSES or isinstance(layer, AlignedAttention)
+    plain = plain_class(type(layer))
+    known = plain in ALIGNED_CLASSES or adapter_for(plain) is not None
+    return known or isinstance(layer, AlignedAttention)
 
 
 def is_aligned(layer):
@@ -27,17 +49,27 @@ def is_aligned(layer):
 
 
 def is_other_attention(layer):
-    """Whether the layer looks like attention that the table does not know."""
-    return not is_supported(layer) and "Attention" in type(layer).__name__
+    """Whether the layer looks like attention that has no adapter."""
+    name = type(layer).__name__
+    return not is_supported(layer) and "Attention" in name and "Mask" not in name
+
+
+def adapter_of(layer):
+    """The `AttentionAdapter` of a supported layer."""
+    return adapter_for(plain_class(type(layer))) or _KERAS
 
 
 def num_heads(layer):
     """Number of query heads of a supported layer."""
-    grouped = isinstance(layer, keras.layers.GroupQueryAttention)
-    return layer.num_query_heads if grouped else layer.num_heads
+    return adapter_of(layer).num_heads(layer)
 
 
 def head_size(layer):
     """Size of one query or key head of a supported layer."""
-    grouped = isinstance(layer, keras.layers.GroupQueryAttention)
-    return layer.head_dim if grouped else layer.key_dim
+    return adapter_of(layer).head_size(layer)
+
+
+def has_trainable_projections(layer):
+    """Whether training can change the queries or keys of a built, supported layer."""
+    projections = adapter_of(layer).projections(layer)
+    return any(v.trainable for each in projections for v in each.variables)

@@ -4,7 +4,7 @@ import keras
 
 from keras_align import keras_internals
 from keras_align.alignments import get_alignment, serialize_alignment
-from keras_align.conversion.supported import ALIGNED_CLASSES, PLAIN_CLASSES
+from keras_align.conversion.supported import aligned_class, plain_class
 from keras_align.layers.aligned_attention import AlignedAttention, check_weight
 
 _MISSING = object()
@@ -21,7 +21,7 @@ def make_aligned(layer, alignment, alignment_weight):
         alignment_weight: float, `keras.Variable` or `None`.
     """
     with keras_internals.unlocked(layer):
-        layer.__class__ = ALIGNED_CLASSES.get(type(layer), type(layer))
+        layer.__class__ = aligned_class(type(layer)) or type(layer)
         layer._set_alignment(alignment, alignment_weight)
         keras_internals.track_first(layer, layer.alignment)
         with keras_internals.name_scope(layer):
@@ -29,10 +29,10 @@ def make_aligned(layer, alignment, alignment_weight):
 
 
 def make_plain(layer):
-    """Gives an aligned attention layer its Keras class back and drops the alignment."""
+    """Gives an aligned attention layer its own class back and drops the alignment."""
     if layer._alignment_tracker is not None:
         layer._alignment_tracker.part()
-    layer.__class__ = PLAIN_CLASSES.get(type(layer), type(layer))
+    layer.__class__ = plain_class(type(layer))
     keras_internals.remove_attributes(layer, _attribute_names())
 
 
@@ -56,10 +56,7 @@ def snapshot(layer):
 
 def options(layer):
     """What `make_aligned` needs to make an equal aligned layer, or `None`."""
-    if not isinstance(layer, AlignedAttention) or layer.alignment is None:
-        return None
-    config = layer.get_config()
-    return {key: config[key] for key in ("alignment", "alignment_weight")}
+    return layer.alignment_options if isinstance(layer, AlignedAttention) else None
 
 
 def checked(alignment, alignment_weight):

@@ -1,6 +1,5 @@
 """What every aligned attention layer shares."""
 
-import contextlib
 import numbers
 
 import keras
@@ -9,19 +8,15 @@ from keras import ops
 from keras_align import keras_internals
 from keras_align.alignments import Alignment, get_alignment, serialize_alignment
 from keras_align.layers.alignment_loss import AlignmentLoss
-from keras_align.layers.capturing import captured_projections
-from keras_align.layers.token_masks import token_masks
-
-_INPUTS = ("query", "value", "key")
-_NOTHING = contextlib.nullcontext(())
 
 
 class AlignedAttention:
     """Mixin that adds the alignment loss of keys and queries to an attention layer.
 
-    It stands before the Keras layer that it extends. That layer has the call arguments
-    of `keras.layers.MultiHeadAttention` and attends in `_compute_attention`. Outside
-    training nothing is added to the Keras layer's computation.
+    It stands before the layer that it extends. A subclass captures queries and keys in
+    `call` and hands them to `_add_alignment_loss`; it says in `_matched_shape` how many
+    key heads there are and how large, and in `_match_heads` which queries belong to
+    which key head. Outside training nothing is added to the layer's computation.
     """
 
     def _set_alignment(self, alignment, alignment_weight):
@@ -64,57 +59,30 @@ class AlignedAttention:
             )
         self._alignment_tracker.reporting_layer = bool(value)
 
-    def __call__(self, *args, **kwargs):
-        # Before casts, which make two tensors of one.
-        given = {**dict(zip(_INPUTS, args, strict=False)), **kwargs}
-        source = given.get("value") if given.get("key") is None else given["key"]
-        self._self_attention = given.get("query") is source
-        return super().__call__(*args, **kwargs)
+    @property
+    def alignment_options(self):
+        """Serialised alignment and its weight as a number, or `None` without one."""
+        if self.alignment is None:
+            return None
+        alignment = serialize_alignment(self.alignment)
+        return {"alignment": alignment, "alignment_weight": self._weight_value}
 
-    def call(
-        self,
-        query,
-        value,
-        key=None,
-        query_mask=None,
-        value_mask=None,
-        key_mask=None,
-        attention_mask=None,
-        return_attention_scores=False,
-        training=None,
-        use_causal_mask=False,
-    ):
-        training_call = training and self.alignment is not None
-        if self._alignment_tracker is not None and self._calls == 0:
-            self._alignment_tracker.reporting = bool(training)
-        captured = captured_projections(self) if training_call else _NOTHING
-        with captured as projected:
-            outputs = super().call(
-                query,
-                value,
-                key=key,
-                query_mask=query_mask,
-                value_mask=value_mask,
-                key_mask=key_mask,
-                attention_mask=attention_mask,
-                return_attention_scores=return_attention_scores,
-                training=training,
-                use_causal_mask=use_causal_mask,
-            )
-        if projected:
-            source, key_mask = (value, value_mask) if key is None else (key, key_mask)
-            same = query is source or bool(self._self_attention)
-            masks = query_mask, key_mask, attention_mask
-            self._add_alignment_loss(*projected, *masks, same)
-        return outputs
+    @property
+    def _weight_value(self):
+        weight = self.alignment_weight
+        if isinstance(weight, keras.Variable):
+            return float(ops.convert_to_numpy(weight))
+        return weight
 
-    def _add_alignment_loss(
-        self, query, key, query_mask, key_mask, attention_mask, self_attention
-    ):
-        query, key, *masks = self._flatten(
-            query, key, query_mask, key_mask, attention_mask
-        )
-        query_mask, key_mask = token_masks(*masks, self_attention)
+    def _add_alignment_loss(self, query, key, query_mask, key_mask):
+        """Adds the weighted divergence of one call.
+
+        Args:
+            query: projected queries `(B, T, N, H)`.
+            key: projected keys `(B, S, N, H)`.
+            query_mask: boolean `(B, T)`, with 1 for B, or `None`.
+            key_mask: boolean `(B, S)`, with 1 for B, or `None`.
+        """
         query, key, query_mask, key_mask = self._match_heads(
             query, key, _of_tokens(query_mask, query), _of_tokens(key_mask, key)
         )
@@ -132,10 +100,6 @@ class AlignedAttention:
         weighted = ops.cast(self.alignment_weight, "float32") * change
         self._last_loss = ops.cast(weighted, keras.config.floatx())
         self.add_loss(self._last_loss)
-
-    def _flatten(self, query, key, query_mask, key_mask, attention_mask):
-        """Brings inputs with several token axes to `(B, T, N, H)`, `(B, S, N, H)`."""
-        return query, key, query_mask, key_mask, attention_mask
 
     def _track(self, loss, weight):
         if keras_internals.losses_of_stateless_step() is not None:
@@ -177,16 +141,6 @@ class AlignedAttention:
     def _saved_variables(self):
         own = keras_internals.own_variables(self)
         return [each for each in own if each is not self.alignment_weight]
-
-    def get_config(self):
-        weight = self.alignment_weight
-        if isinstance(weight, keras.Variable):
-            weight = float(ops.convert_to_numpy(weight))
-        return {
-            **super().get_config(),
-            "alignment": serialize_alignment(self.alignment),
-            "alignment_weight": weight,
-        }
 
 
 def check_divergence(divergence, alignment):

@@ -1,13 +1,14 @@
 """Grouped-query attention whose keys and queries follow the same distribution."""
 
 import keras
-from keras import layers, ops
+from keras import layers
 
-from keras_align.layers.aligned_attention import AlignedAttention
+from keras_align.layers.aligned_keras_attention import AlignedKerasAttention
+from keras_align.layers.grouping import match_groups
 
 
 @keras.saving.register_keras_serializable(package="keras_align")
-class AlignedGroupedQueryAttention(AlignedAttention, layers.GroupQueryAttention):
+class AlignedGroupedQueryAttention(AlignedKerasAttention, layers.GroupQueryAttention):
     """`keras.layers.GroupQueryAttention` with alignment of keys and queries.
 
     Each key head is matched with the queries of all heads of its group together (the
@@ -73,19 +74,4 @@ class AlignedGroupedQueryAttention(AlignedAttention, layers.GroupQueryAttention)
         return self.num_key_value_heads, self.head_dim
 
     def _match_heads(self, query, key, query_mask, key_mask):
-        """Brings the queries of a group under the one key head of the group.
-
-        Args:
-            query: `(B, T, num_query_heads, H)`.
-            key: `(B, S, num_query_heads, H)`, each key head repeated for its group.
-            query_mask: boolean `(B, T)` or `None`.
-            key_mask: boolean `(B, S)` or `None`.
-        """
-        batch, length = ops.shape(query)[:2]
-        groups, per_group = self.num_key_value_heads, self.num_repeats
-        query = ops.reshape(query, (batch, length, groups, per_group, self.head_dim))
-        query = ops.transpose(query, (0, 3, 1, 2, 4))  # (B, G, T, N, H)
-        query = ops.reshape(query, (batch, per_group * length, groups, self.head_dim))
-        if query_mask is not None:
-            query_mask = ops.tile(query_mask, (1, per_group))  # (B, G * T)
-        return query, key[:, :, ::per_group], query_mask, key_mask
+        return match_groups(query, key, query_mask, key_mask, self.num_key_value_heads)

@@ -3,12 +3,12 @@
 import keras
 from keras import layers
 
-from keras_align.layers.aligned_attention import AlignedAttention
+from keras_align.layers.aligned_keras_attention import AlignedKerasAttention
 from keras_align.layers.token_masks import flatten_axes
 
 
 @keras.saving.register_keras_serializable(package="keras_align")
-class AlignedMultiHeadAttention(AlignedAttention, layers.MultiHeadAttention):
+class AlignedMultiHeadAttention(AlignedKerasAttention, layers.MultiHeadAttention):
     """`keras.layers.MultiHeadAttention` with alignment of keys and queries.
 
     In training the layer adds, through `add_loss`, `alignment_weight` times the

@@ -1,31 +1,54 @@
-"""Looking at what an attention layer attends with."""
+"""Looking at what a layer computes while it is called."""
 
 import contextlib
 
 
 @contextlib.contextmanager
-def captured_projections(layer):
-    """Notes the projected queries and keys that `layer.call` works with.
+def watched(layer, method, note):
+    """Lets `note` see every call of a method of one layer.
 
-    An overridden `_compute_attention` would make Keras give up its native causal
-    kernel; one in the instance, for the time of a call, does not.
+    The method is replaced in the instance alone, for the time of a call. An overridden
+    `_compute_attention` in the class would make Keras give up its native causal kernel.
 
     Args:
-        layer: `keras.layers.MultiHeadAttention`, `GroupQueryAttention` or a subclass.
+        layer: `keras.layers.Layer`.
+        method: string, name of the method.
+        note: function of the tuple of arguments, their dictionary, and the result.
+    """
+    original = getattr(layer, method)
+
+    def watching(*args, **kwargs):
+        result = original(*args, **kwargs)
+        note(args, kwargs, result)
+        return result
+
+    before = vars(layer).get(method)  # as a method that is watched already
+    layer.__dict__[method] = watching
+    try:
+        yield
+    finally:
+        if before is None:
+            del layer.__dict__[method]
+        else:
+            layer.__dict__[method] = before
+
+
+@contextlib.contextmanager
+def captured_arguments(layer, method="_compute_attention"):
+    """Notes the queries and keys that a method of an attention layer is called with.
+
+    Args:
+        layer: attention layer.
+        method: string, name of a method whose first arguments are `query` and `key`.
 
     Yields:
-        List, empty at first; after the call query `(B, T, N, H)` and key
-        `(B, S, N, H)`. With grouped queries the key heads are repeated.
+        List, empty at first, of pairs of a query and a key, one for each call.
     """
-    projected = []
-    compute_attention = layer._compute_attention
+    pairs = []
 
-    def note(query, key, *args, **kwargs):
-        projected.extend((query, key))
-        return compute_attention(query, key, *args, **kwargs)
+    def note(args, kwargs, result):
+        given = [*args[:2], *(kwargs[x] for x in ("query", "key") if x in kwargs)]
+        pairs.append(tuple(given))
 
-    layer.__dict__["_compute_attention"] = note
-    try:
-        yield projected
-    finally:
-        del layer.__dict__["_compute_attention"]
+    with watched(layer, method, note):
+        yield pairs

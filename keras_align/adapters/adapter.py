@@ -1,0 +1,229 @@
+"""Where an attention class keeps its queries, its keys and its mask."""
+
+import contextlib
+
+import keras
+from keras import ops
+
+from keras_align.layers.capturing import captured_arguments, watched
+from keras_align.layers.token_masks import token_masks
+
+_PROJECTIONS = (
+    ("query_dense", "key_dense"),
+    ("_query_dense", "_key_dense"),
+    ("q_dense", "k_dense"),
+    ("q_proj", "k_proj"),
+    ("query_proj", "key_proj"),
+    ("query_projector", "key_projector"),
+    ("query_projection", "key_projection"),
+    ("query", "key"),
+    ("wq", "wk"),
+    ("q", "k"),
+)
+_NUM_HEADS = (
+    "num_query_heads",
+    "_num_query_heads",
+    "num_attention_heads",
+    "num_heads",
+    "_num_heads",
+    "heads",
+)
+_NUM_KEY_HEADS = (
+    "effective_num_kv_heads",
+    "num_key_value_heads",
+    "_num_key_value_heads",
+    "num_kv_heads",
+)
+_HEAD_SIZE = ("head_dim", "_head_dim", "head_size", "attn_head_size", "key_dim")
+_ATTEND = "_compute_attention"
+
+
+class AttentionAdapter:
+    """Tells the alignment what it must know about an attention class.
+
+    By default everything is found under the usual names. Queries and keys are the first
+    two arguments of the layer's method `_compute_attention`; in a layer without one
+    they are the outputs of its query and key projections. So they are taken as late as
+    possible: after normalisation and rotary embedding where the class has such a
+    method. What meets in the attention scores is what should be alike; and a rotation
+    by the position turns queries and keys alike, so in self-attention it takes nothing
+    from their agreement.
+
+    Subclass it for a class that does otherwise, and override what differs.
+
+    Args:
+        query: string, attribute that holds the layer which projects queries. `None`,
+            the default, for one of the usual names.
+        key: string, the same for keys.
+        num_heads: string, attribute with the number of query heads, `None` as above.
+        num_key_heads: string, attribute with the number of key heads; as many as query
+            heads if there is none of the usual names.
+        head_size: string, attribute with the size of a head. If there is none, it is
+            read from the key projection's weights.
+        mask: string, argument of `call` with the mask: `(B, S)`, `(B, T, S)` or
+            `(B, N, T, S)`, also with 1 for any axis but the last, True or nonzero for
+            what may be attended to. `None` if there is none.
+        additive_mask: bool, whether the mask is added to the scores: zero for what may
+            be attended to, a large negative number elsewhere. Defaults to `False`.
+        heads_first: bool, whether `_compute_attention` is given `(B, N, T, H)` and not
+            `(B, T, N, H)`. Defaults to `False`.
+
+    Example:
+
+    >>> class MyAttention(keras.layers.Layer):
+    ...     def __init__(self, num_heads, head_dim, **kwargs):
+    ...         super().__init__(**kwargs)
+    ...         self.num_heads, self.head_dim = num_heads, head_dim
+    ...         self.to_q, self.to_k, self.to_v = (
+    ...             keras.layers.Dense(num_heads * head_dim) for _ in range(3)
+    ...         )
+    >>> keras_align.register_attention(
+    ...     MyAttention, keras_align.AttentionAdapter(query="to_q", key="to_k")
+    ... )
+    """
+
+    def __init__(
+        self,
+        *,
+        query=None,
+        key=None,
+        num_heads=None,
+        num_key_heads=None,
+        head_size=None,
+        mask="attention_mask",
+        additive_mask=False,
+        heads_first=False,
+    ):
+        self._query, self._key = query, key
+        self._num_heads, self._num_key_heads = num_heads, num_key_heads
+        self._head_size = head_size
+        self._mask, self._additive = mask, additive_mask
+        self._heads_first = heads_first
+
+    def projections(self, layer):
+        """The layers whose weights make queries and keys, as a list."""
+        pairs = [(self._query, self._key)] if self._query else _PROJECTIONS
+        for names in pairs:
+            found = [getattr(layer, name, None) for name in names]
+            if all(isinstance(each, keras.layers.Layer) for each in found):
+                return found
+        raise ValueError(
+            f"Layer '{layer.name}' of class {type(layer).__name__} has no projections "
+            f"of queries and keys under the names {pairs}."
+        )
+
+    def num_heads(self, layer):
+        """Number of query heads."""
+        names = [self._num_heads] if self._num_heads else _NUM_HEADS
+        number = _first_number(layer, names)
+        if number is None:
+            raise ValueError(
+                f"Layer '{layer.name}' of class {type(layer).__name__} does not tell "
+                f"the number of its heads under the names {names}."
+            )
+        return number
+
+    def num_key_heads(self, layer):
+        """Number of key heads."""
+        names = [self._num_key_heads] if self._num_key_heads else _NUM_KEY_HEADS
+        return _first_number(layer, names) or self.num_heads(layer)
+
+    def head_size(self, layer):
+        """Size of a query or key head."""
+        names = [self._head_size] if self._head_size else _HEAD_SIZE
+        number = _first_number(layer, names)
+        if number is not None:
+            return number
+        kernel = self.projections(layer)[1].kernel  # (E, K, H) or (E, K * H)
+        flat = len(kernel.shape) == 2
+        return kernel.shape[-1] // (self.num_key_heads(layer) if flat else 1)
+
+    def is_self_attention(self, layer, arguments):
+        """Whether queries and keys of a call are of the same tokens.
+
+        Args:
+            layer: the attention layer.
+            arguments: dict, the arguments of `call` by name.
+        """
+        sources = ("key", "value", "key_value_states", "encoder_hidden_states")
+        given = [arguments[x] for x in sources if arguments.get(x) is not None]
+        first = next((x for name, x in arguments.items() if name != "self"), None)
+        return not given or given[0] is first
+
+    def token_masks(self, layer, arguments, self_attention):
+        """Which queries and keys of a call are real tokens.
+
+        Args:
+            layer: the attention layer.
+            arguments: dict, the arguments of `call` by name.
+            self_attention: bool, see `is_self_attention`.
+
+        Returns:
+            Pair of boolean tensors `(B, T)` and `(B, S)`; either may be `None`, or have
+            1 in the place of B.
+        """
+        mask = arguments.get(self._mask)
+        if mask is None:
+            return None, None
+        mask = ops.convert_to_tensor(mask)
+        mask = ops.greater(mask, -1.0) if self._additive else ops.cast(mask, "bool")
+        if len(mask.shape) == 2:
+            mask = mask[:, None]  # (B, 1, S)
+        return token_masks(attention_mask=mask, self_attention=self_attention)
+
+    def capture(self, layer):
+        """Context manager that notes queries and keys while the layer is called.
+
+        Args:
+            layer: the attention layer.
+
+        Returns:
+            Context manager that yields a list, empty at first, of pairs of query
+            `(B, T, N, H)` and key `(B, S, K, H)`, or `(B, S, N, H)` with the head of a
+            group repeated. There are several if the layer attends several times.
+        """
+        if not hasattr(layer, _ATTEND):
+            return self.captured_projections(layer)
+        captured = captured_arguments(layer, _ATTEND)
+        return _heads_second(captured) if self._heads_first else captured
+
+    @contextlib.contextmanager
+    def captured_projections(self, layer):
+        """As `capture`, from the outputs of the projections."""
+        query, key = self.projections(layer)
+        queries, keys, pairs = [], [], []
+        shapes = self.num_heads(layer), self.num_key_heads(layer)
+        size = self.head_size(layer)
+
+        def note(kept, heads):
+            def keep(args, kwargs, result):
+                kept.append(split_heads(result, heads, size))
+                if len(queries) == len(keys):
+                    pairs.append((queries[-1], keys[-1]))
+
+            return keep
+
+        with (
+            watched(query, "call", note(queries, shapes[0])),
+            watched(key, "call", note(keys, shapes[1])),
+        ):
+            yield pairs
+
+
+def split_heads(x, num_heads, head_size):
+    """`(B, ..., N, H)` or `(B, ..., N * H)` -> `(B, T, N, H)`, `T` all axes between."""
+    return ops.reshape(x, (ops.shape(x)[0], -1, num_heads, head_size))
+
+
+@contextlib.contextmanager
+def _heads_second(captured):
+    pairs = []
+    with captured as heads_first:
+        yield pairs
+        for pair in heads_first:
+            pairs.append(tuple(ops.transpose(x, (0, 2, 1, 3)) for x in pair))
+
+
+def _first_number(layer, names):
+    values = (getattr(layer, name, None) for name in names)
+    return next((value for value in values if isinstance(value, int)), None)

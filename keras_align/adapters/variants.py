@@ -1,0 +1,126 @@
+"""Adapters for attention classes that do otherwise than most."""
+
+import contextlib
+
+from keras import ops
+
+from keras_align.adapters.adapter import AttentionAdapter, split_heads
+from keras_align.layers.capturing import watched
+
+
+class FusedProjectionAdapter(AttentionAdapter):
+    """For one projection that yields queries, keys and values after one another.
+
+    Its last axis is `(3, N, H)`.
+
+    Args:
+        qkv: string, attribute that holds the projection. Defaults to `"qkv"`.
+        **kwargs: the other arguments of `AttentionAdapter`.
+    """
+
+    def __init__(self, qkv="qkv", **kwargs):
+        super().__init__(**kwargs)
+        self._qkv = qkv
+
+    def projections(self, layer):
+        return [getattr(layer, self._qkv)]
+
+    @contextlib.contextmanager
+    def captured_projections(self, layer):
+        pairs = []
+        heads, size = self.num_heads(layer), self.head_size(layer)
+
+        def note(args, kwargs, result):
+            parts = split_heads(result, 3 * heads, size)
+            pairs.append((parts[:, :, :heads], parts[:, :, heads : 2 * heads]))
+
+        with watched(*self.projections(layer), "call", note):
+            yield pairs
+
+
+class ResultAdapter(AttentionAdapter):
+    """For a class in which a method returns queries and keys `(B, T, N, H)`.
+
+    As a rotary embedding does.
+
+    Args:
+        method: string, name of the method, or of a layer that is called, separated from
+            `call` by a dot.
+        **kwargs: the other arguments of `AttentionAdapter`.
+    """
+
+    def __init__(self, method, **kwargs):
+        super().__init__(**kwargs)
+        *self._owner, self._method = method.split(".")
+
+    @contextlib.contextmanager
+    def capture(self, layer):
+        owner = layer
+        for name in self._owner:
+            owner = getattr(owner, name, None)
+        if owner is None:  # a layer without this embedding
+            with super().capture(layer) as pairs:
+                yield pairs
+            return
+        pairs = []
+        with watched(
+            owner, self._method, lambda args, kwargs, result: pairs.append(result[:2])
+        ):
+            yield pairs
+
+
+class SharedKeysAdapter(AttentionAdapter):
+    """For Gemma 4's attention, of which some layers attend to an earlier one's keys."""
+
+    def projections(self, layer):
+        return [x for x in (layer.query_dense, layer.key_dense) if x is not None]
+
+
+class JointAttentionAdapter(AttentionAdapter):
+    """For Stable Diffusion 3's block, which attends over image and context at once."""
+
+    def projections(self, layer):
+        return [layer.x_block.attention_qkv, layer.context_block.attention_qkv]
+
+
+class MultiQueryConvolutionAdapter(AttentionAdapter):
+    """For MobileNetV5's attention: projections are convolutions, with one key head."""
+
+    def projections(self, layer):
+        return [layer.query_layers[-1], layer.key_layers[-1]]
+
+    def num_key_heads(self, layer):
+        return 1
+
+
+class RelativePositionAdapter(AttentionAdapter):
+    """For XLNet's attention: what meets the keys is the query plus a learned bias."""
+
+    @contextlib.contextmanager
+    def capture(self, layer):
+        pairs = []
+
+        def note(args, kwargs, result):
+            query = kwargs["query"] + kwargs["content_attention_bias"]
+            pairs.append((query, kwargs["key"]))
+
+        with watched(layer, "compute_attention", note):
+            yield pairs
+
+
+class EncoderDecoderAdapter(AttentionAdapter):
+    """For T5Gemma's attention: `attention_type` says whether keys are an encoder's."""
+
+    def is_self_attention(self, layer, arguments):
+        return layer.attention_type == "self"
+
+
+class MergedAttentionAdapter(AttentionAdapter):
+    """For T5Gemma 2's decoder: keys of its own tokens and then of the encoder's."""
+
+    def token_masks(self, layer, arguments, self_attention):
+        query_mask, key_mask = super().token_masks(layer, arguments, False)
+        if key_mask is not None:
+            length = ops.shape(arguments["inputs"])[1]
+            query_mask = key_mask[:, :length]
+        return query_mask, key_mask

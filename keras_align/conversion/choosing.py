@@ -1,0 +1,109 @@
+"""Choosing among the attention layers of a model, and what each of them gets."""
+
+import operator
+import re
+
+import keras
+
+from keras_align.conversion.swapping import checked
+
+
+def assign(found, alignment, alignment_weight, layers):
+    """Which layers are to be aligned, and how, see `align_model`.
+
+    Args:
+        found: list of `Found`.
+        alignment: argument of `align_model`.
+        alignment_weight: argument of `align_model`.
+        layers: argument of `align_model`.
+
+    Returns:
+        List of triples, in the order of `found`: `Found`, serialised alignment, weight.
+
+    Raises:
+        ValueError: if an argument is wrong, or a layer is chosen twice.
+    """
+    if not isinstance(alignment, dict) or "class_name" in alignment:
+        config = checked(alignment, alignment_weight)
+        chosen = select(found, layers)
+        return [(each, config, alignment_weight) for each in chosen]
+    if layers is not None or not alignment:
+        raise ValueError(
+            "Argument `alignment`: a dict has layers as its keys, at least one, and "
+            "`layers` is None beside it. "
+            f"Received: alignment={alignment}, layers={layers!r}"
+        )
+    assigned = {}
+    for choice, name in alignment.items():
+        config = checked(name, alignment_weight)
+        for each in select(found, choice):
+            if each.path in assigned:
+                raise ValueError(
+                    f"Argument `alignment`: the layer '{each.path}' is chosen by more "
+                    f"than one key. Received: alignment={alignment}"
+                )
+            assigned[each.path] = each, config, alignment_weight
+    return [assigned[each.path] for each in found if each.path in assigned]
+
+
+def select(found, chosen):
+    """The layers that an argument `layers` chooses, see `align_model`.
+
+    Args:
+        found: list of `Found`.
+        chosen: `None` for all; a string, regular expression, int, layer, predicate, or
+            a list of these.
+
+    Returns:
+        List of `Found` in the order of `found`.
+
+    Raises:
+        ValueError: if one of the choices, or all together, match nothing.
+    """
+    if chosen is None:
+        return list(found)
+    choices = chosen if isinstance(chosen, (list, tuple, range)) else [chosen]
+    picked = set()
+    for choice in choices:
+        matches = _matches(found, choice)
+        if not matches:
+            raise ValueError(
+                f"Argument `layers`: {choice!r} matches none of the attention layers "
+                f"{[each.path for each in found]}. Received: layers={chosen!r}"
+            )
+        picked.update(matches)
+    if not picked:
+        raise ValueError(
+            "Argument `layers` must choose at least one layer. "
+            f"Received: layers={chosen!r}"
+        )
+    return [each for index, each in enumerate(found) if index in picked]
+
+
+def _matches(found, choice):
+    """Indices of the layers that one choice matches."""
+    if isinstance(choice, str):
+        return [i for i, each in enumerate(found) if _contains(each.path, choice)]
+    if isinstance(choice, re.Pattern):
+        return [i for i, each in enumerate(found) if choice.search(each.path)]
+    if isinstance(choice, keras.layers.Layer):
+        return [i for i, each in enumerate(found) if each.layer is choice]
+    if callable(choice) and not isinstance(choice, type):
+        return [i for i, each in enumerate(found) if choice(each.layer)]
+    if hasattr(choice, "__index__") and not isinstance(choice, bool):
+        index = operator.index(choice)
+        if -len(found) <= index < len(found):
+            return [index % len(found)]
+        raise ValueError(
+            f"Argument `layers`: expected indices from {-len(found)} to "
+            f"{len(found) - 1}. Received: {index}"
+        )
+    raise ValueError(
+        "Argument `layers` must be None, a name or path, a regular expression, an "
+        f"index, a layer, a predicate, or a list of these. Received: layers={choice!r}"
+    )
+
+
+def _contains(path, names):
+    """Whether the names stand one after the other in the path."""
+    return f"/{names.strip('/')}/" in f"/{path}/"

@@ -1,0 +1,71 @@
+"""What the aligned subclasses of the attention layers of Keras share."""
+
+import contextlib
+
+from keras_align.layers.aligned_attention import AlignedAttention
+from keras_align.layers.capturing import captured_arguments
+from keras_align.layers.token_masks import token_masks
+
+_INPUTS = ("query", "value", "key")
+_NOTHING = contextlib.nullcontext(())
+
+
+class AlignedKerasAttention(AlignedAttention):
+    """Mixin for a layer with the call arguments of `keras.layers.MultiHeadAttention`.
+
+    That layer attends in `_compute_attention`.
+    """
+
+    def __call__(self, *args, **kwargs):
+        # Before casts, which make two tensors of one.
+        given = {**dict(zip(_INPUTS, args, strict=False)), **kwargs}
+        source = given.get("value") if given.get("key") is None else given["key"]
+        self._self_attention = given.get("query") is source
+        return super().__call__(*args, **kwargs)
+
+    def call(
+        self,
+        query,
+        value,
+        key=None,
+        query_mask=None,
+        value_mask=None,
+        key_mask=None,
+        attention_mask=None,
+        return_attention_scores=False,
+        training=None,
+        use_causal_mask=False,
+    ):
+        training_call = training and self.alignment is not None
+        if self._alignment_tracker is not None and self._calls == 0:
+            self._alignment_tracker.reporting = bool(training)
+        captured = captured_arguments(self) if training_call else _NOTHING
+        with captured as projected:
+            outputs = super().call(
+                query,
+                value,
+                key=key,
+                query_mask=query_mask,
+                value_mask=value_mask,
+                key_mask=key_mask,
+                attention_mask=attention_mask,
+                return_attention_scores=return_attention_scores,
+                training=training,
+                use_causal_mask=use_causal_mask,
+            )
+        if projected:
+            source, key_mask = (value, value_mask) if key is None else (key, key_mask)
+            same = query is source or bool(self._self_attention)
+            query, key, *masks = self._flatten(
+                *projected[0], query_mask, key_mask, attention_mask
+            )
+            self._add_alignment_loss(query, key, *token_masks(*masks, same))
+        return outputs
+
+    def _flatten(self, query, key, query_mask, key_mask, attention_mask):
+        """Brings inputs with several token axes to `(B, T, N, H)`, `(B, S, N, H)`."""
+        return query, key, query_mask, key_mask, attention_mask
+
+    def get_config(self):
+        plain = {"alignment": None, "alignment_weight": self._weight_value}
+        return {**super().get_config(), **(self.alignment_options or plain)}
