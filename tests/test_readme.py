@@ -3,11 +3,14 @@
 import pathlib
 import re
 
+import keras
 import numpy as np
 import pytest
 
+import keras_align
+
 README = pathlib.Path(__file__).parents[1] / "README.md"
-FUNCTIONAL, BERT, EXPORT = re.findall(
+FUNCTIONAL, BERT, EXPORT, CHOICES = re.findall(
     r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL
 )
 
@@ -25,6 +28,32 @@ def test_functional_model_and_export(tmp_path, monkeypatch):
     exec("import keras_align\n" + EXPORT, names)
     assert (tmp_path / "model.keras").exists()
     assert (tmp_path / "served_model" / "saved_model.pb").exists()
+
+
+class Names(dict):
+    """Names for `exec`; `model` is a new one each time."""
+
+    def __getitem__(self, name):
+        return small_encoder() if name == "model" else super().__getitem__(name)
+
+
+def small_encoder():
+    x = inputs = keras.Input((4, 8))
+    for name in ("layer_0", "layer_1"):
+        x = keras.layers.MultiHeadAttention(2, 4, name=name)(x, x)
+    encoder = keras.Model(inputs, x, name="encoder")
+    inputs = keras.Input((4, 8))
+    return keras.Model(inputs, encoder(inputs))
+
+
+def test_choices_of_layers_and_own_classes():
+    names = Names(
+        re=re,
+        keras_align=keras_align,
+        MyAttention=type("MyAttention", (keras.layers.Layer,), {}),
+        OtherAttention=type("OtherAttention", (keras.layers.Layer,), {}),
+    )
+    exec(CHOICES, {}, names)
 
 
 @pytest.mark.slow

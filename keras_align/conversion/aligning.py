@@ -26,9 +26,9 @@ def align_model(model, alignment="ct", alignment_weight=None, layers=None):
 
     Supported are `keras.layers.MultiHeadAttention` and `GroupQueryAttention`, the
     attention classes of keras-hub, and those given to `register_attention`. Queries and
-    keys are matched as they meet in the scores: after normalisation and rotary
-    embedding, except in a few classes without a method that shows them so late
-    (`AttentionAdapter`).
+    keys are matched as they meet in the scores, after normalisation and rotary
+    embedding: that they are alike there is what counts, and in self-attention the
+    positions rotate both clouds alike.
 
     A compiled model is compiled again with the same arguments. If it has been trained,
     its optimizer starts anew: its slots and its step count, on which a learning rate
