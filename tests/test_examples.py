@@ -696,7 +696,7 @@ def test_default_weights_bring_keys_and_queries_of_a_pre_trained_model_closer():
     settings = finetuning.Settings(
         preset,
         sequence_length=32,
-        train_size=512,
+        train_size=256,
         batch_size=32,
         verbose=0,
         measured=64,

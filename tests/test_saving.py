@@ -9,6 +9,7 @@ import subprocess
 import sys
 import zipfile
 
+import isolated
 import keras
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ NAMES = list(small_models.BUILDERS)
 # keras-hub tasks do not compile when they are loaded, plain or aligned.
 TRAINED = [name for name in NAMES if name not in ("backbone", "classifier")]
 WEIGHTS = {"alignment": "mmd", "alignment_weight": 0.25}
+OPTIONAL = "matplotlib", "sklearn", "keras_hub", "keras_nlp", "tensorflow_text", "ot"
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*compile.* was not called as part"),
@@ -130,6 +132,44 @@ def test_the_files_of_a_stripped_model_do_not_mention_the_library(tmp_path):
         strip_alignment(aligned(name)).save(file)
         with zipfile.ZipFile(file) as archive:
             assert "align" not in archive.read("config.json").decode()
+
+
+def save_with_values(model, folder, name):
+    model.save(folder / f"{name}.keras")
+    inputs = small_models.vectors()
+    np.save(folder / f"{name}.inputs.npy", inputs)
+    outputs = keras.ops.convert_to_numpy(model(inputs, training=False))
+    np.save(folder / f"{name}.outputs.npy", outputs)
+
+
+def test_files_need_no_package_of_the_examples(tmp_path):
+    save_with_values(aligned("functional"), tmp_path, "functional")
+    isolated.run("load_without.py", tmp_path, *OPTIONAL)
+
+
+def test_files_of_a_stripped_model_need_no_keras_align(tmp_path):
+    stripped = strip_alignment(aligned("functional"))
+    save_with_values(stripped, tmp_path, "functional")
+    isolated.run("load_without.py", tmp_path, "keras_align", *OPTIONAL)
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have a `quantize` method")
+def test_lora_before_and_int8_after_the_alignment():
+    model = small_models.backbone()
+    model.enable_lora(2)
+    aligned_model = align_model(model)
+    weights = {id(w) for w in aligned_model.trainable_weights}
+    (alignment, *_) = (
+        layer.alignment
+        for layer in aligned_model._flatten_layers()
+        if getattr(layer, "alignment", None)
+    )
+    assert {id(w) for w in alignment.trainable_weights} <= weights
+    strip_alignment(model)
+    values = small_models.predict(model, "backbone")
+    model.quantize("int8")
+    error = np.abs(small_models.predict(model, "backbone") - values).mean()
+    assert error < 0.1 * np.abs(values).mean()
 
 
 def test_a_weights_file_of_a_plain_model_is_not_taken_for_an_aligned_one(tmp_path):
