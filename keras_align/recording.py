@@ -1,7 +1,6 @@
 """What attention layers compute on data: queries, keys, masks and scores."""
 
 import contextlib
-import inspect
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -10,6 +9,7 @@ from keras import ops, tree
 from keras_align import checks
 from keras_align.conversion.finding import find_attention
 from keras_align.conversion.supported import ALIGNED_CLASSES, adapter_of, plain_class
+from keras_align.layers.adapted_attention import arguments_by_name
 from keras_align.layers.aligned_keras_attention import AlignedKerasAttention
 from keras_align.layers.capturing import captured_arguments
 from keras_align.layers.token_masks import flatten_axes, token_masks
@@ -186,11 +186,10 @@ def _recording_call(found, scores, calls):
 def _adapted_recording_call(found, calls):
     """As `_recording_call` for a class that has an adapter; without scores."""
     layer, original, adapter = found.layer, found.layer.call, adapter_of(found.layer)
-    signature = inspect.signature(original)
     heads = adapter.num_heads(layer)
 
     def call(*args, **kwargs):
-        given = signature.bind(*args, **kwargs).arguments
+        given = arguments_by_name(original, args, kwargs)
         with adapter.capture(layer) as pairs:
             output = original(*args, **kwargs)
         same = adapter.is_self_attention(layer, given)

@@ -23,10 +23,9 @@ ENTRANCES = {
 
 
 def main(folder):
-    found = {}
+    found, preset = {}, str(folder / "classifier")
     for name, entrance in ENTRANCES.items():
-        options = {"preprocessor": None} if name == "another task" else {}
-        model = entrance.from_preset(str(folder / "classifier"), **options)
+        model = entrance.from_preset(preset)
         report = keras_align.alignment_report(model)
         found[name] = {
             "class": type(model).__name__,
@@ -35,10 +34,22 @@ def main(folder):
         if name in ("task", "backbone"):
             model.compile(loss="mse")
             np.save(folder / f"{name}.npy", small_models.predict(model, "classifier"))
-    new_head = ENTRANCES["task"].from_preset(str(folder / "classifier"), num_classes=3)
+    new_head = ENTRANCES["task"].from_preset(preset, num_classes=3)
     found["new head"] = new_head.output_shape[-1]
-    aligned = type(model).from_preset(str(folder / "classifier"), dtype="bfloat16")
+    aligned = type(model).from_preset(preset, dtype="bfloat16")
     found["aligned class"] = [aligned.dtype_policy.name, type(aligned).__name__]
+    models = keras_nlp.models
+    found["tokens"] = [
+        np.asarray(cls.from_preset(preset)("a fine film")).tolist()
+        for cls in (models.BertTokenizer, models.Tokenizer)
+    ]
+    found["preprocessors"] = [
+        type(cls.from_preset(preset)).__name__
+        for cls in (
+            models.BertTextClassifierPreprocessor,
+            models.TextClassifierPreprocessor,
+        )
+    ]
     (folder / "found.json").write_text(json.dumps(found))
 
 

@@ -202,12 +202,57 @@ def test_a_class_without_the_usual_names_is_refused_untouched():
     assert type(layer) is Odd
 
 
-@pytest.mark.parametrize("wrong", ["MyAttention", AttentionAdapter, 3])
+ALIGNED = keras_align.AlignedMultiHeadAttention
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["MyAttention", AttentionAdapter, ALIGNED, keras.layers.MultiHeadAttention],
+)
 def test_wrong_arguments_of_register_attention(wrong):
     with pytest.raises(ValueError, match=r"`cls` must be .*Received"):
         register_attention(wrong)
     with pytest.raises(ValueError, match=r"`adapter` must be .*Received"):
         register_attention(Usual, wrong)
+
+
+def test_training_as_an_argument_that_the_class_lacks():
+    x, y = vectors(B, T, WIDTH), vectors(B, 3, WIDTH)
+
+    @register_attention
+    class Cross(Usual):
+        def call(self, x, value, attention_mask=None):
+            return ops.matmul(self.query(x), ops.swapaxes(self.key(value), 1, 2))
+
+    layer = Cross()
+    layer.build((None, None, WIDTH))
+    align_model(layer, "mmd", 1.0)
+    layer(x, y, training=True)
+    wanted = ops.mean(MMD(split(layer.query(x)), split(layer.key(y))))
+    np.testing.assert_allclose(float(layer.losses[0]), float(wanted), rtol=1e-5)
+
+
+def test_int8_projections_are_captured():
+    layer, x = Usual(), vectors(B, T, WIDTH)
+    layer.build((None, T, WIDTH))
+    layer.query.quantize("int8")
+    layer.key.quantize("int8")
+    align_model(layer, "mmd", 1.0)
+    wanted = expected(split(layer.query(x)), split(layer.key(x)))
+    np.testing.assert_allclose(loss_of(layer, x), wanted, rtol=1e-5)
+
+
+def test_esm_without_rotary_embedding():
+    attention = keras_hub.src.models.esm.esm_attention.EsmSelfAttention
+    layer, x = (
+        attention(use_rotary=False, heads=HEADS, head_size=SIZE),
+        vectors(B, T, WIDTH),
+    )
+    mask = np.ones((B, T), bool)
+    layer(x, mask)
+    align_model(layer, "mmd", 1.0)
+    wanted = expected(split(layer.q_dense(x)), split(layer.k_dense(x)))
+    np.testing.assert_allclose(loss_of(layer, x, mask), wanted, rtol=1e-5)
 
 
 def test_layers_by_expression_range_and_dictionary():

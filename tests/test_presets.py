@@ -8,17 +8,36 @@ import keras_nlp
 import numpy as np
 import pytest
 import small_models
+from keras_hub_models import FAMILIES
 
 from keras_align.conversion import align_model, alignment_report, strip_alignment
 
 WEIGHT = 0.25
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*was passed an input with a mask"),
+    pytest.mark.filterwarnings("ignore:.*looks like it has unbuilt state"),
+    pytest.mark.filterwarnings("ignore:.*was called on layer"),
+]
+
+
+def classifier():
+    """A classifier that takes strings."""
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer = keras_nlp.models.BertTokenizer([*special, "a", "fine", "dull", "film"])
+    preprocessor = keras_nlp.models.BertTextClassifierPreprocessor(
+        tokenizer, small_models.LENGTH
+    )
+    return keras_nlp.models.BertTextClassifier(
+        small_models.backbone(), 2, preprocessor=preprocessor, dropout=0.0
+    )
 
 
 @pytest.fixture(scope="module")
 def preset(tmp_path_factory):
     """The folder of a saved classifier, the model, and what a fresh process found."""
     folder = tmp_path_factory.mktemp("presets")
-    model = align_model(small_models.classifier(), "ct", WEIGHT, layers=0)
+    model = align_model(classifier(), "ct", WEIGHT, layers=0)
     model.save_to_preset(str(folder / "classifier"))
     isolated.run("load_preset.py", folder)
     return folder, model, json.loads((folder / "found.json").read_text())
@@ -46,6 +65,24 @@ def test_a_loaded_model_predicts_the_same(preset):
         np.testing.assert_allclose(np.load(folder / f"{name}.npy"), expected, 1e-6)
     assert found["new head"] == 3
     assert found["aligned class"] == ["bfloat16", "BertBackbone"]
+    assert found["tokens"] == [[5, 6, 8]] * 2
+    assert found["preprocessors"] == ["BertTextClassifierPreprocessor"] * 2
+
+
+def test_a_task_fits_and_predicts_strings():
+    model = align_model(classifier(), "ct")
+    model.compile(
+        keras.optimizers.Adam(1e-3),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        run_eagerly=True,
+    )
+    texts, labels = ["a fine film", "a dull film"] * 4, np.array([1, 0] * 4)
+    logs = model.fit(np.array(texts), labels, batch_size=4, shuffle=False, verbose=0)
+    logs = logs.history
+    assert logs["alignment_loss"][0] != 0.0
+    before = model.predict(texts, verbose=0)
+    strip_alignment(model)
+    np.testing.assert_array_equal(model.predict(texts, verbose=0), before)
 
 
 def test_the_alignments_weights_are_in_the_preset(preset):
@@ -61,7 +98,7 @@ def test_the_alignments_weights_are_in_the_preset(preset):
 
 
 def test_a_stripped_model_leaves_a_plain_preset(tmp_path):
-    model = strip_alignment(align_model(small_models.classifier()))
+    model = strip_alignment(align_model(classifier()))
     model.save_to_preset(str(tmp_path))
     for file in tmp_path.glob("*.json"):
         assert "keras_align" not in file.read_text()
@@ -69,18 +106,17 @@ def test_a_stripped_model_leaves_a_plain_preset(tmp_path):
     assert not alignment_report(loaded).aligned
 
 
-def test_a_preset_written_over_another_does_not_mix_them(tmp_path):
-    """The task's file of a plain model stays when an aligned backbone is saved."""
-    small_models.classifier().save_to_preset(str(tmp_path))
+def test_a_backbone_saved_over_a_plain_task_leaves_its_file(tmp_path):
+    classifier().save_to_preset(str(tmp_path))
+    before = (tmp_path / "task.json").read_text()
     align_model(small_models.backbone()).save_to_preset(str(tmp_path))
-    task = json.loads((tmp_path / "task.json").read_text())
-    assert task["registered_name"] == "keras_hub>BertTextClassifier"
+    assert (tmp_path / "task.json").read_text() == before
     loaded = keras_nlp.models.BertBackbone.from_preset(str(tmp_path))
     assert len(alignment_report(loaded).aligned) == 2
 
 
 def test_plain_presets_are_read_as_before(tmp_path):
-    model = small_models.classifier()
+    model = classifier()
     model.save_to_preset(str(tmp_path))
     loaded = keras_nlp.models.TextClassifier.from_preset(str(tmp_path))
     assert type(loaded) is type(model)
@@ -98,7 +134,35 @@ def test_a_backbone_that_could_not_be_found_again_is_refused(tmp_path):
     assert not (tmp_path / "preset").exists()
 
 
-def test_classes_that_presets_name_make_models_of_keras_hub():
-    entrance = keras.saving.get_custom_objects()["keras_align>BertTextClassifier"]
-    model = entrance(backbone=align_model(small_models.backbone()), num_classes=2)
-    assert type(model) is keras_nlp.models.BertTextClassifier
+@pytest.mark.parametrize(
+    "name",
+    ["llama", "t5", "xlnet", "vit", "pali_gemma", "segformer", "d_fine"],
+)
+def test_a_backbone_of_another_family(tmp_path, name):
+    model, _ = FAMILIES[name]()
+    align_model(model, "mmd", WEIGHT)
+    model.save_to_preset(str(tmp_path))
+    loaded = keras_nlp.models.Backbone.from_preset(str(tmp_path))
+    assert type(loaded) is type(model)
+    wanted, found = (alignment_report(each).rows for each in (model, loaded))
+    assert [r.alignment_weight for r in found] == [r.alignment_weight for r in wanted]
+
+
+def test_a_task_of_a_user(tmp_path):
+    @keras.saving.register_keras_serializable(package="test_presets")
+    class Own(keras_nlp.models.BertTextClassifier):
+        pass
+
+    model = Own(align_model(small_models.backbone()), num_classes=2)
+    model.save_to_preset(str(tmp_path))
+    loaded = Own.from_preset(str(tmp_path))
+    assert type(loaded) is Own
+    assert len(alignment_report(loaded).aligned) == 2
+
+
+def test_the_class_that_a_preset_names_stands_for_the_plain_one():
+    door = keras.saving.get_custom_objects()["keras_align>BertBackbone"]
+    plain = keras_nlp.models.BertBackbone
+    assert door == plain and plain == door
+    assert hash(door) == hash(plain) and issubclass(door, plain)
+    assert door != keras_nlp.models.RobertaBackbone

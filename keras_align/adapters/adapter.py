@@ -5,7 +5,7 @@ import contextlib
 import keras
 from keras import ops
 
-from keras_align.layers.capturing import captured_arguments, watched
+from keras_align.layers.capturing import calling_method, captured_arguments, watched
 from keras_align.layers.token_masks import token_masks
 
 _PROJECTIONS = (
@@ -147,8 +147,7 @@ class AttentionAdapter:
         """
         sources = ("key", "value", "key_value_states", "encoder_hidden_states")
         given = [arguments[x] for x in sources if arguments.get(x) is not None]
-        first = next((x for name, x in arguments.items() if name != "self"), None)
-        return not given or given[0] is first
+        return not given or given[0] is next(iter(arguments.values()))
 
     def token_masks(self, layer, arguments, self_attention):
         """Which queries and keys of a call are real tokens.
@@ -160,7 +159,8 @@ class AttentionAdapter:
 
         Returns:
             Pair of boolean tensors `(B, T)` and `(B, S)`; either may be `None`, or have
-            1 in the place of B.
+            1 in the place of B. In cross-attention a mask of keys alone says nothing
+            of the queries: they all count then.
         """
         mask = arguments.get(self._mask)
         if mask is None:
@@ -204,8 +204,8 @@ class AttentionAdapter:
             return keep
 
         with (
-            watched(query, "call", note(queries, shapes[0])),
-            watched(key, "call", note(keys, shapes[1])),
+            watched(query, calling_method(query), note(queries, shapes[0])),
+            watched(key, calling_method(key), note(keys, shapes[1])),
         ):
             yield pairs
 

@@ -38,7 +38,6 @@ _MODELS = {
     "mistral.mistral_attention.CachedMistralAttention": _USUAL,
     "mit.mit_layers.SegFormerMultiheadAttention": _WITHOUT_MASK,
     "mixtral.mixtral_attention.CachedMixtralAttention": _USUAL,
-    "mobilenetv5.mobilenetv5_attention.Attention2d": _FUSED,
     "mobilenetv5.mobilenetv5_attention.MultiQueryAttention2d": (
         MultiQueryConvolutionAdapter(mask=None)
     ),
@@ -77,7 +76,7 @@ _MODELS = {
         _USUAL
     ),
     "xlnet.relative_attention.TwoStreamRelativeAttention": RelativePositionAdapter(
-        mask="content_attention_mask"
+        mask="query_attention_mask"  # the other lets padding see itself
     ),
 }
 _LAYERS = {

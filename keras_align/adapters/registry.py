@@ -6,7 +6,9 @@ import keras
 
 from keras_align.adapters.adapter import AttentionAdapter
 from keras_align.adapters.keras_hub_attention import ADAPTERS
+from keras_align.layers.aligned_attention import AlignedAttention
 
+_KERAS = keras.layers.MultiHeadAttention, keras.layers.GroupQueryAttention
 _REGISTRY = {}
 
 
@@ -39,10 +41,11 @@ def register_attention(cls, adapter=None):
     ...     def call(self, x, attention_mask=None):
     ...         return keras.ops.softmax(self.query(x) @ self.key(x).mT) @ x
     """
-    if not (inspect.isclass(cls) and issubclass(cls, keras.layers.Layer)):
+    is_layer = inspect.isclass(cls) and issubclass(cls, keras.layers.Layer)
+    if not is_layer or cls in _KERAS or issubclass(cls, AlignedAttention):
         raise ValueError(
-            "Argument `cls` must be a subclass of keras.layers.Layer. "
-            f"Received: cls={cls!r}"
+            "Argument `cls` must be a subclass of keras.layers.Layer that is neither "
+            f"aligned nor supported already. Received: cls={cls!r}"
         )
     adapter = AttentionAdapter() if adapter is None else adapter
     if not isinstance(adapter, AttentionAdapter):

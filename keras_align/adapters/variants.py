@@ -5,13 +5,13 @@ import contextlib
 from keras import ops
 
 from keras_align.adapters.adapter import AttentionAdapter, split_heads
-from keras_align.layers.capturing import watched
+from keras_align.layers.capturing import calling_method, watched
 
 
 class FusedProjectionAdapter(AttentionAdapter):
     """For one projection that yields queries, keys and values after one another.
 
-    Its last axis is `(3, N, H)`.
+    Its last axis is `(3, N, H)`, unless the class has a `_compute_attention`.
 
     Args:
         qkv: string, attribute that holds the projection. Defaults to `"qkv"`.
@@ -34,8 +34,14 @@ class FusedProjectionAdapter(AttentionAdapter):
             parts = split_heads(result, 3 * heads, size)
             pairs.append((parts[:, :, :heads], parts[:, :, heads : 2 * heads]))
 
-        with watched(*self.projections(layer), "call", note):
+        (qkv,) = self.projections(layer)
+        with watched(qkv, calling_method(qkv), note):
             yield pairs
+
+    def head_size(self, layer):
+        (qkv,) = self.projections(layer)
+        heads = self.num_heads(layer)
+        return super().head_size(layer) or qkv.kernel.shape[-1] // (3 * heads)
 
 
 class ResultAdapter(AttentionAdapter):
@@ -55,18 +61,20 @@ class ResultAdapter(AttentionAdapter):
 
     @contextlib.contextmanager
     def capture(self, layer):
-        owner = layer
+        owner, pairs = layer, []
         for name in self._owner:
-            owner = getattr(owner, name, None)
-        if owner is None:  # a layer without this embedding
-            with super().capture(layer) as pairs:
-                yield pairs
-            return
-        pairs = []
-        with watched(
-            owner, self._method, lambda args, kwargs, result: pairs.append(result[:2])
+            owner = getattr(owner, name)
+
+        def note(args, kwargs, result):
+            pairs.append(tuple(result[:2]))
+
+        with (
+            self.captured_projections(layer) as projected,
+            watched(owner, self._method, note),
         ):
             yield pairs
+        if not pairs:  # a layer that does not use the method
+            pairs.extend(projected)
 
 
 class SharedKeysAdapter(AttentionAdapter):
@@ -87,6 +95,11 @@ class MultiQueryConvolutionAdapter(AttentionAdapter):
     """For MobileNetV5's attention: projections are convolutions, with one key head."""
 
     def projections(self, layer):
+        if layer.data_format != "channels_last":
+            raise ValueError(
+                f"Layer '{layer.name}' must have the channels last to be aligned. "
+                f"Received: data_format={layer.data_format}"
+            )
         return [layer.query_layers[-1], layer.key_layers[-1]]
 
     def num_key_heads(self, layer):

@@ -18,7 +18,7 @@ from keras_align import keras_internals
 from keras_align.conversion.finding import find_attention, holders
 from keras_align.conversion.presets import (
     is_known,
-    name_aligned_classes,
+    name_aligned_class,
     register_presets,
 )
 from keras_align.conversion.supported import PLAIN_CLASSES, is_aligned, plain_class
@@ -105,7 +105,7 @@ def _host_class(hosted):
     return cls
 
 
-def _save_to_preset(self, preset_dir, **kwargs):
+def _save_to_preset(self, preset_dir, *args, **kwargs):
     """`save_to_preset` of a backbone, as a preset that leads to its aligned class."""
     plain = plain_class(type(self))
     if not is_known(plain):
@@ -115,8 +115,8 @@ def _save_to_preset(self, preset_dir, **kwargs):
             f"'{self.name}'. Use `model.save(...)`, or call "
             "`keras_align.strip_alignment(model)` first."
         )
-    plain.save_to_preset(self, preset_dir, **kwargs)
-    name_aligned_classes(preset_dir)
+    plain.save_to_preset(self, preset_dir, *args, **kwargs)
+    name_aligned_class(preset_dir)
 
 
 register_presets(_host_class)

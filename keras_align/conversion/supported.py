@@ -71,5 +71,8 @@ def head_size(layer):
 
 def has_trainable_projections(layer):
     """Whether training can change the queries or keys of a built, supported layer."""
-    projections = adapter_of(layer).projections(layer)
+    try:
+        projections = adapter_of(layer).projections(layer)
+    except ValueError:  # not known, so any weight may be one of theirs
+        projections = [layer]
     return any(v.trainable for each in projections for v in each.variables)

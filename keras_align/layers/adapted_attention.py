@@ -24,12 +24,12 @@ class AdaptedAttention(AlignedAttention):
 
     def __call__(self, *args, **kwargs):
         # Before casts, which make two tensors of one.
-        given = _arguments(self, args, kwargs)
+        given = arguments_by_name(self.call, args, kwargs)
         self._self_attention = self.adapter.is_self_attention(self, given)
         return super().__call__(*args, **kwargs)
 
     def _aligned_call(self, plain_call, *args, **kwargs):
-        given = _arguments(self, args, kwargs)
+        given = arguments_by_name(self.call, args, kwargs)
         training = given.get("training")
         if training is None:
             training = keras_internals.training_of_call()
@@ -81,11 +81,20 @@ def adapted_class(plain, adapter):
     return type(plain)(f"Aligned{plain.__name__}", (AdaptedAttention, plain), names)
 
 
-def _arguments(layer, args, kwargs):
-    """The call's arguments by the names of the plain class's signature."""
-    signature = inspect.signature(layer.plain_class.call)
-    try:
-        bound = signature.bind(layer, *args, **kwargs)
-    except TypeError:  # `call` will say so in its own words
-        return {}
-    return bound.arguments
+def arguments_by_name(call, args, kwargs):
+    """The arguments of a call by the names of its signature.
+
+    What the signature does not know, as a `training` that Keras takes for itself, is
+    left out; what it gathers in `**kwargs` stands beside the others.
+
+    Args:
+        call: bound method `call` of a layer.
+        args: tuple.
+        kwargs: dict.
+    """
+    parameters = inspect.signature(call).parameters
+    kinds = {each.kind: name for name, each in parameters.items()}
+    gathered = kinds.get(inspect.Parameter.VAR_KEYWORD)
+    named = dict(zip(parameters, args, strict=False))
+    known = {name: x for name, x in kwargs.items() if gathered or name in parameters}
+    return {**named, **known}

@@ -33,6 +33,12 @@ def watched(layer, method, note):
             layer.__dict__[method] = before
 
 
+def calling_method(layer):
+    """Name of the method that calling a layer runs; it is another one in int8."""
+    quantized = getattr(layer, "quantization_mode", None) is not None
+    return "quantized_call" if quantized else "call"
+
+
 @contextlib.contextmanager
 def captured_arguments(layer, method="_compute_attention"):
     """Notes the queries and keys that a method of an attention layer is called with.
