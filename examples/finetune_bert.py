@@ -14,6 +14,7 @@ tweets. It prints one table and writes it, with pictures, into `--output`.
 """
 
 import argparse
+import dataclasses
 import math
 import os
 import pathlib
@@ -90,10 +91,14 @@ def check_options(parser, options):
 def load_task(options):
     """Returns the `sentences.Task` that the options name."""
     if options.data:
-        return sentences.own_sentences(options.data, options.test_size)
-    if options.task != "movies":
-        return glue.glue_task(options.task, options.data_dir, options.test_size)
-    return sentences.rated_sentences(fetching.rated_sentences(), options.test_size)
+        task = sentences.own_sentences(options.data, options.test_size)
+    elif options.task != "movies":
+        task = glue.glue_task(options.task, options.data_dir, options.test_size)
+    else:
+        folder = fetching.rated_sentences()
+        task = sentences.rated_sentences(folder, options.test_size)
+    few = task.validation.first(options.test_size)  # it is watched, nothing is chosen
+    return dataclasses.replace(task, validation=few)
 
 
 def choose_settings(options, task):
