@@ -77,9 +77,8 @@ class AttentionAdapter:
     ...         self.to_q, self.to_k, self.to_v = (
     ...             keras.layers.Dense(num_heads * head_dim) for _ in range(3)
     ...         )
-    >>> keras_align.register_attention(
-    ...     MyAttention, keras_align.AttentionAdapter(query="to_q", key="to_k")
-    ... )
+    >>> adapter = keras_align.AttentionAdapter(query="to_q", key="to_k")
+    >>> _ = keras_align.register_attention(MyAttention, adapter)
     """
 
     def __init__(
