@@ -1,5 +1,6 @@
 """Decoders generate the same tokens, with their cache, aligned and plain."""
 
+import keras
 import numpy as np
 import pytest
 from keras_hub_models import FAMILIES
@@ -31,11 +32,15 @@ def test_same_tokens(name):
     cls = getattr(keras_hub.models, f"{({**FAST, **SLOW})[name]}CausalLM")
     model = cls(backbone=backbone, preprocessor=None)
     model.compile(sampler="greedy")
-    prompt = {key: inputs[key] for key in ("token_ids", "padding_mask")}
+    prompt = {
+        key: keras.ops.convert_to_tensor(inputs[key])
+        for key in ("token_ids", "padding_mask")
+    }
 
     def tokens():
         model.generate_function = None  # traced with the classes of before
-        return np.asarray(model.generate(prompt, stop_token_ids=None)["token_ids"])
+        generate = model.make_generate_function()
+        return np.asarray(generate(prompt, stop_token_ids=None)["token_ids"])
 
     plain = tokens()
     align_model(model)

@@ -57,6 +57,7 @@ def test_choices_of_layers_and_own_classes():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.shuffle=True. was passed")
 def test_pre_trained_bert(capsys):
     fetching = pytest.importorskip("fetching")
     try:
