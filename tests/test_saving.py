@@ -2,11 +2,7 @@
 
 import copy
 import json
-import os
-import pathlib
 import pickle
-import subprocess
-import sys
 import zipfile
 
 import isolated
@@ -18,7 +14,6 @@ import tensorflow as tf
 
 from keras_align.conversion import align_model, alignment_report, strip_alignment
 
-HERE = pathlib.Path(__file__).parent
 NAMES = list(small_models.BUILDERS)
 # keras-hub tasks do not compile when they are loaded, plain or aligned.
 TRAINED = [name for name in NAMES if name not in ("backbone", "classifier")]
@@ -45,15 +40,6 @@ def nameless(rows):
     return [{key: row[key] for key in row if key != "path"} for row in rows]
 
 
-def run(script, *arguments):
-    path = os.pathsep.join([str(HERE.parent), str(HERE)])
-    subprocess.run(
-        [sys.executable, script, *map(str, arguments)],
-        check=True,
-        env={**os.environ, "PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
-
-
 @pytest.fixture(scope="module")
 def reloaded(tmp_path_factory):
     """What is expected of each saved model, and what a fresh process found."""
@@ -71,7 +57,7 @@ def reloaded(tmp_path_factory):
         }
         if name in TRAINED:
             expected[name]["losses"] = small_models.train(model, name)
-    run(HERE / "fresh_process.py", folder)
+    isolated.run("fresh_process.py", folder)
     found = json.loads((folder / "results.json").read_text())
     for name in NAMES:
         found[name]["values"] = np.load(folder / f"{name}.loaded.npy")
