@@ -112,6 +112,7 @@ def test_fused_projection():
     x = vectors(B, 4, WIDTH)
     layer(x)
     align_model(layer, "mmd", 1.0)
+    assert layer.adapter.head_size_of_weights(layer) == SIZE
     fused = ops.reshape(layer.qkv(x), (B, 4, 3, HEADS, SIZE))
     wanted = expected(fused[:, :, 0], fused[:, :, 1])
     np.testing.assert_allclose(loss_of(layer, x), wanted, rtol=1e-5)

@@ -131,8 +131,10 @@ class AttentionAdapter:
         """Size of a query or key head."""
         names = [self._head_size] if self._head_size else _HEAD_SIZE
         number = _first_number(layer, names)
-        if number is not None:
-            return number
+        return self.head_size_of_weights(layer) if number is None else number
+
+    def head_size_of_weights(self, layer):
+        """Size of a head, read from the key projection's weights."""
         kernel = self.projections(layer)[1].kernel  # (E, K, H) or (E, K * H)
         flat = len(kernel.shape) == 2
         return kernel.shape[-1] // (self.num_key_heads(layer) if flat else 1)

@@ -38,10 +38,9 @@ class FusedProjectionAdapter(AttentionAdapter):
         with watched(qkv, calling_method(qkv), note):
             yield pairs
 
-    def head_size(self, layer):
+    def head_size_of_weights(self, layer):
         (qkv,) = self.projections(layer)
-        heads = self.num_heads(layer)
-        return super().head_size(layer) or qkv.kernel.shape[-1] // (3 * heads)
+        return qkv.kernel.shape[-1] // (3 * self.num_heads(layer))
 
 
 class ResultAdapter(AttentionAdapter):
