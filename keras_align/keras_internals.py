@@ -5,11 +5,12 @@ import functools
 import inspect
 
 import keras
-from keras.src.backend import get_stateless_scope, in_stateless_scope
+from keras.src.backend import AutocastScope, get_stateless_scope, in_stateless_scope
 from keras.src.backend.common import global_state
 from keras.src.backend.common.masking import get_keras_mask
 
 _MISSING = object()
+_GATHERING = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
 _WEIGHT_DECAY = (
     "_exclude_from_weight_decay",
     "_exclude_from_weight_decay_pattern",
@@ -31,16 +32,30 @@ def flattened(layer):
     return layer._flatten_layers()
 
 
-def called_root(layer):
-    """The outermost layer or model of the call that is going on, else `layer`."""
+def called_root():
+    """The outermost layer or model of the call that is going on, or `None`.
+
+    There is none while a `keras.RematScope` computes a layer again.
+    """
     context = global_state.get_global_attribute("current_call_ctx")
-    return layer if context is None else context.entry_layer
+    return None if context is None else context.entry_layer
 
 
 def training_of_call():
     """Whether the call that is going on is one of training; `None` if unknown."""
     context = global_state.get_global_attribute("current_call_ctx")
     return None if context is None else context.get_value("training")
+
+
+@contextlib.contextmanager
+def full_precision():
+    """Lets variables be read as they are; also serves as a decorator.
+
+    In a layer of mixed precision they are read as float16 or bfloat16 otherwise, where
+    the sum and the count of a metric soon stand still.
+    """
+    with AutocastScope(None):
+        yield
 
 
 def losses_of_stateless_step():
@@ -117,7 +132,14 @@ def variable_scope(model):
 
 
 def compile_arguments(model):
-    """The arguments with which the model was compiled, as they were given."""
+    """The arguments with which the model was compiled, as they were given.
+
+    Raises:
+        TypeError: if the model's own `compile` takes others, which Keras does not keep.
+    """
+    other = _own_compile_parameters(type(model)) - {"sampler"}
+    if other:
+        raise TypeError(f"It has arguments that Keras does not keep: {sorted(other)}")
     scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
     arguments = dict(model._compile_config.config)
     if model.dtype_policy.name == "mixed_float16" and not scaled:
@@ -125,6 +147,19 @@ def compile_arguments(model):
     if "sampler" in inspect.signature(model.compile).parameters:
         arguments["sampler"] = model.sampler  # of a generative task of keras-hub
     return arguments
+
+
+def _own_compile_parameters(cls):
+    """Names of the arguments that overridden `compile`s take beyond Keras's own."""
+    known = inspect.signature(keras.Model.compile).parameters
+    names = set()
+    for each in cls.__mro__:
+        if each is keras.Model:
+            break
+        if "compile" in vars(each):
+            _, *given = inspect.signature(vars(each)["compile"]).parameters.values()
+            names |= {x.name for x in given if x.kind not in _GATHERING}
+    return names - set(known)
 
 
 def fresh_optimizer(optimizer):

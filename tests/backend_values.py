@@ -45,6 +45,15 @@ def gradient(function, x):
     return x.grad
 
 
+def logged_share(name, x):
+    """The logged loss as a share of the added one, in mixed precision; should be 1."""
+    layer = keras_align.AlignedMultiHeadAttention(
+        3, 4, alignment=name, alignment_weight=1.0, dtype="mixed_bfloat16"
+    )
+    layer(x, x, training=True)
+    return ops.convert_to_numpy(layer.alignment_loss / layer.losses[0])
+
+
 def main(file):
     values = {}
     for name in NAMES:
@@ -63,6 +72,7 @@ def main(file):
         set_weights(layer)
         layer(x, x, training=True)
         values[f"{name} loss"] = ops.convert_to_numpy(layer.losses[0])
+        values[f"{name} logged"] = logged_share(name, x)
     np.savez(file, **values)
 
 

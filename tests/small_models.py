@@ -100,6 +100,26 @@ def pieces():
     return keras.Model(inputs, keras.layers.Dense(1)(x[:, 0]), name="pieces")
 
 
+def decoder():
+    """Layers out of a Mistral, whose attention is a class of keras-hub's own."""
+    import keras_nlp
+
+    whole = keras_nlp.models.MistralBackbone(
+        vocabulary_size=VOCABULARY,
+        num_layers=2,
+        num_query_heads=2,
+        num_key_value_heads=1,
+        hidden_dim=WIDTH,
+        intermediate_dim=8,
+        sliding_window=4,
+    )
+    inputs = keras.Input((LENGTH, WIDTH))
+    x = whole.get_layer("transformer_layer_0")(inputs)
+    inner = keras.Model(inputs, whole.get_layer("transformer_layer_1")(x))
+    inputs = keras.Input((LENGTH, WIDTH))
+    return keras.Model(inputs, keras.layers.Dense(1)(inner(inputs)[:, -1]))
+
+
 def transformer():
     """A functional model with a keras-nlp layer as node."""
     import keras_nlp
@@ -150,6 +170,7 @@ BUILDERS = {
         backbone,
         classifier,
         pieces,
+        decoder,
         transformer,
         functional,
         nested,

@@ -198,9 +198,95 @@ def test_a_class_without_the_usual_names_is_refused_untouched():
 
     layer = Odd()
     layer.build((None, T, WIDTH))
+    (row,) = alignment_report(layer).rows
+    assert row.num_heads is None and "Odd has no projections" in row.note
     with pytest.raises(ValueError, match=r"Odd has no projections .* under the names"):
         align_model(layer)
     assert type(layer) is Odd
+
+
+def of_own_class(cls, adapter, *args, **kwargs):
+    """An aligned layer of a class that is registered with an adapter."""
+    register_attention(cls, adapter)
+    layer = cls(*args, **kwargs)
+    layer.build((None, T, WIDTH))
+    return align_model(layer, "mmd", 1.0)
+
+
+def test_heads_that_do_not_fit_are_an_error():
+    class TotalWidth(Usual):
+        """`head_dim` as the width of all heads together."""
+
+        def __init__(self):
+            super().__init__()
+            self.head_dim = WIDTH
+
+    class HeadsFirst(Usual):
+        def call(self, x):
+            query, key = (split(dense(x)) for dense in (self.query, self.key))
+            heads_first = (ops.transpose(y, (0, 2, 1, 3)) for y in (query, key))
+            return self._compute_attention(*heads_first)
+
+        def _compute_attention(self, query, key):
+            return query
+
+    x = vectors(B, T, WIDTH)
+    layer = of_own_class(TotalWidth, None)
+    with pytest.raises(ValueError, match=r"4 heads of size 16.*cannot have the shape"):
+        loss_of(layer, x)
+    layer = of_own_class(HeadsFirst, None)
+    with pytest.raises(ValueError, match=r"(?s)\(B, T, 4, 4\).*`heads_first=True`"):
+        loss_of(layer, x)
+    strip_alignment(layer)
+    right = of_own_class(HeadsFirst, AttentionAdapter(heads_first=True))
+    wanted = ops.mean(MMD(split(right.query(x)), split(right.key(x))))
+    assert loss_of(right, x) == pytest.approx(float(wanted), rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["subclass of Keras's", "argument mask"])
+def test_padding_of_an_embedding_is_invisible(kind):
+    class OfKeras(keras.layers.MultiHeadAttention):
+        pass
+
+    class Masked(Usual):
+        supports_masking = True
+
+        def call(self, x, mask=None):
+            return super().call(x, None if mask is None else mask[:, None])
+
+    register_attention(OfKeras)
+    register_attention(Masked)
+    inputs = keras.Input((T,))
+    embedding = keras.layers.Embedding(9, WIDTH, mask_zero=True)
+    x = embedding(inputs)
+    x = Masked()(x) if kind == "argument mask" else OfKeras(HEADS, SIZE)(x, x)
+    model = align_model(keras.Model(inputs, x), "mmd", 1.0)
+    tokens, losses = np.array([[3, 1, 4, 0, 0], [1, 5, 2, 6, 0]]), []
+    for padding in (0.0, 9.0):
+        table = embedding.get_weights()[0]
+        table[0] = padding
+        embedding.set_weights([table])
+        model(tokens, training=True)
+        losses.append(float(sum(model.losses)))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6) and losses[0] > 0.0
+
+
+def test_a_class_that_is_not_registered_for_saving_can_be_cloned():
+    class Host(keras.layers.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.attention = keras.layers.MultiHeadAttention(HEADS, SIZE)
+
+        def build(self, shape):
+            self.attention.build(shape, shape)
+
+        def call(self, x):
+            return self.attention(x, x)
+
+    inputs = keras.Input((T, WIDTH))
+    model = align_model(keras.Model(inputs, Host()(inputs)), "mmd", 0.5)
+    (row,) = alignment_report(keras.models.clone_model(model)).rows
+    assert row.alignment_weight == 0.5
 
 
 ALIGNED = keras_align.AlignedMultiHeadAttention
@@ -208,7 +294,10 @@ ALIGNED = keras_align.AlignedMultiHeadAttention
 
 @pytest.mark.parametrize(
     "wrong",
-    ["MyAttention", AttentionAdapter, ALIGNED, keras.layers.MultiHeadAttention],
+    [
+        *("MyAttention", AttentionAdapter, ALIGNED, keras.layers.MultiHeadAttention),
+        *(keras.Model, keras.layers.Dense),
+    ],
 )
 def test_wrong_arguments_of_register_attention(wrong):
     with pytest.raises(ValueError, match=r"`cls` must be .*Received"):

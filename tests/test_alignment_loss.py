@@ -82,6 +82,26 @@ def test_epoch_is_the_mean_of_its_steps():
     assert logs["alignment_loss"] == pytest.approx([np.mean(halves)], rel=1e-5)
 
 
+def test_mixed_precision_counts_every_step():
+    """In bfloat16 a count would stand still at 256."""
+    options = {"alignment_weight": 1.0, "dtype": "mixed_bfloat16"}
+    layer = contracts.MULTI_HEAD.make("mmd", **options)
+    for _ in range(270):
+        layer(X, X, training=True)
+    tracker = layer._alignment_tracker
+    assert float(tracker.count) == 270
+    expected = float(layer._loss_of_calls)
+    assert float(layer.alignment_loss) == pytest.approx(expected, rel=1e-4)
+
+
+def test_what_is_computed_again_counts_once():
+    """As a `keras.RematScope` does, outside of a call of Keras."""
+    layer = contracts.MULTI_HEAD.make("mmd")
+    layer.build(X.shape, X.shape)
+    layer.call(X, X, training=True)
+    assert float(layer._alignment_tracker.count) == 0
+
+
 class Repeated(layers.Layer):
     """Calls one attention layer several times, as ALBERT does."""
 

@@ -157,6 +157,7 @@ CHOICES = {
     "list": ([-1, "transformer_layer_0"], [0, 2]),
     "tuple": ((0, 0), [0]),
     "range": (range(1, 3), [1, 2]),
+    "array": (np.array([0, 2]), [0, 2]),
 }
 
 
@@ -402,6 +403,21 @@ def test_a_compile_that_cannot_be_repeated_is_an_error():
     with pytest.raises(ValueError, match="compile` of its own"):
         align_model(model)
     assert paths(model) == []
+
+
+def test_a_compile_with_more_arguments_than_keras_keeps_is_an_error():
+    class Distiller(keras.Model):
+        def compile(self, temperature=1.0, **kwargs):
+            super().compile(**kwargs)
+            self.temperature = temperature
+
+    inputs = keras.Input((None, 16))
+    x = keras.layers.MultiHeadAttention(2, 8, name="attention")(inputs, inputs)
+    model = Distiller(inputs, x)
+    model.compile(temperature=7.0, optimizer="sgd", loss="mse")
+    with pytest.raises(ValueError, match=r"keep: \['temperature'\]"):
+        align_model(model)
+    assert paths(model) == [] and model.temperature == 7.0
 
 
 def test_a_model_built_with_aligned_layers_is_stripped():

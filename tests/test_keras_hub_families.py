@@ -13,20 +13,13 @@ import pytest
 import tensorflow as tf
 from keras import ops, tree
 from keras_hub_models import FAMILIES
+from keras_hub_models.exceptions import LAYERS, RANDOM, REFUSED
 
 from keras_align.conversion import align_model, alignment_report, strip_alignment
 
 README = pathlib.Path(__file__).parents[1] / "README.md"
-# Layers that the backbone itself never calls, so they are not built in it.
-LAYERS = {"sam": re.compile("windowed_transformer_encoder")}
-# Their own noise differs from one call to the next.
-RANDOM = {"stable_diffusion_3"}
 # Q-Former: the first layer sees learned queries that are zero at the start.
 WITHOUT_GRADIENT = {"blip2": 1, "blip2_t5": 1}
-REFUSED = {
-    "flux": "queries and keys are made in the block around the attention layer",
-    "vae": "one convolution over the pixels, no heads",
-}
 # What stays plain beside attention that is aligned.
 LEFT = {
     "DFineMultiscaleDeformableAttention": "samples positions, has no keys",

@@ -97,7 +97,7 @@ def test_a_config_describes_the_alignment(name):
     assert rows(other)[0]["alignment_weight"] == 0.25
 
 
-@pytest.mark.parametrize("name", ["backbone", "pieces", "subclassed"])
+@pytest.mark.parametrize("name", ["backbone", "pieces", "decoder", "subclassed"])
 def test_a_copy_and_a_pickle_are_aligned(name):
     model = aligned(name, layers=0, **WEIGHTS)
     for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
@@ -106,7 +106,9 @@ def test_a_copy_and_a_pickle_are_aligned(name):
         np.testing.assert_array_equal(values, small_models.predict(model, name))
 
 
-@pytest.mark.parametrize("name", ["backbone", "pieces", "functional", "nested"])
+@pytest.mark.parametrize(
+    "name", ["backbone", "pieces", "decoder", "functional", "nested"]
+)
 def test_a_clone_is_aligned(name):
     model = aligned(name, layers=-1, **WEIGHTS)
     assert nameless(rows(keras.models.clone_model(model))) == nameless(rows(model))

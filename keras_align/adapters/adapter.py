@@ -36,6 +36,7 @@ _NUM_KEY_HEADS = (
 )
 _HEAD_SIZE = ("head_dim", "_head_dim", "head_size", "attn_head_size", "key_dim")
 _ATTEND = "_compute_attention"
+_USUAL = "usual"
 
 
 class AttentionAdapter:
@@ -62,7 +63,10 @@ class AttentionAdapter:
             read from the key projection's weights.
         mask: string, argument of `call` with the mask: `(B, S)`, `(B, T, S)` or
             `(B, N, T, S)`, also with 1 for any axis but the last, True or nonzero for
-            what may be attended to. `None` if there is none.
+            what may be attended to. `None` if there is none. By default
+            `"attention_mask"` or, in self-attention, `"mask"`, which Keras fills with
+            the mask of an embedding. The masks that Keras fills in for arguments
+            `query`, `value` and `key` count in any case.
         additive_mask: bool, whether the mask is added to the scores: zero for what may
             be attended to, a large negative number elsewhere. Defaults to `False`.
         heads_first: bool, whether `_compute_attention` is given `(B, N, T, H)` and not
@@ -89,7 +93,7 @@ class AttentionAdapter:
         num_heads=None,
         num_key_heads=None,
         head_size=None,
-        mask="attention_mask",
+        mask="usual",
         additive_mask=False,
         heads_first=False,
     ):
@@ -139,6 +143,27 @@ class AttentionAdapter:
         flat = len(kernel.shape) == 2
         return kernel.shape[-1] // (self.num_key_heads(layer) if flat else 1)
 
+    def check(self, layer):
+        """Raises ValueError if it does not find in a built layer what it needs."""
+        self.num_heads(layer), self.num_key_heads(layer), self.head_size(layer)
+        own_capture = type(self).capture is not AttentionAdapter.capture
+        if not own_capture and not hasattr(layer, _ATTEND):
+            self.projections(layer)
+
+    def check_captured(self, layer, query, key):
+        """Raises ValueError unless queries and keys have the heads of the layer."""
+        heads, size = self.num_heads(layer), self.head_size(layer)
+        of_keys = heads, self.num_key_heads(layer)
+        right = tuple(query.shape[2:]) == (heads, size) and key.shape[3:] == (size,)
+        if not right or key.shape[2] not in of_keys:
+            raise ValueError(
+                f"Layer '{layer.name}' should have queries (B, T, {heads}, {size}) and "
+                f"keys (B, S, {of_keys[1]}, {size}), as its attributes say. Its "
+                f"adapter found {tuple(query.shape)}, {tuple(key.shape)}. Register the "
+                "class with an AttentionAdapter that names the right attributes, or "
+                "with `heads_first=True`."
+            )
+
     def is_self_attention(self, layer, arguments):
         """Whether queries and keys of a call are of the same tokens.
 
@@ -163,14 +188,23 @@ class AttentionAdapter:
             1 in the place of B. In cross-attention a mask of keys alone says nothing
             of the queries: they all count then.
         """
-        mask = arguments.get(self._mask)
+        source = "value" if arguments.get("key") is None else "key"
+        masks = (arguments.get(f"{name}_mask") for name in ("query", source))
+        mask = self._attention_mask(arguments, self_attention)
+        return token_masks(*masks, mask, self_attention)
+
+    def _attention_mask(self, arguments, self_attention):
+        """The mask of a call as booleans, with two axes or more for the tokens."""
+        names = [self._mask]
+        if self._mask == _USUAL:
+            names = ["attention_mask", "mask"] if self_attention else ["attention_mask"]
+        given = (arguments.get(name) for name in names)
+        mask = next((each for each in given if each is not None), None)
         if mask is None:
-            return None, None
+            return None
         mask = ops.convert_to_tensor(mask)
         mask = ops.greater(mask, -1.0) if self._additive else ops.cast(mask, "bool")
-        if len(mask.shape) == 2:
-            mask = mask[:, None]  # (B, 1, S)
-        return token_masks(attention_mask=mask, self_attention=self_attention)
+        return mask[:, None] if len(mask.shape) == 2 else mask  # (B, 1, S)
 
     def capture(self, layer):
         """Context manager that notes queries and keys while the layer is called.
@@ -213,6 +247,13 @@ class AttentionAdapter:
 
 def split_heads(x, num_heads, head_size):
     """`(B, ..., N, H)` or `(B, ..., N * H)` -> `(B, T, N, H)`, `T` all axes between."""
+    shape = tuple(x.shape)
+    if shape[-1] != num_heads * head_size and shape[-2:] != (num_heads, head_size):
+        raise ValueError(
+            f"A projection of {num_heads} heads of size {head_size}, as the layer's "
+            f"attributes say, cannot have the shape {shape}. Register the class with "
+            "an AttentionAdapter that names the right attributes."
+        )
     return ops.reshape(x, (ops.shape(x)[0], -1, num_heads, head_size))
 
 

@@ -8,7 +8,6 @@ from keras_align.adapters.adapter import AttentionAdapter
 from keras_align.adapters.keras_hub_attention import ADAPTERS
 from keras_align.layers.aligned_attention import AlignedAttention
 
-_KERAS = keras.layers.MultiHeadAttention, keras.layers.GroupQueryAttention
 _REGISTRY = {}
 
 
@@ -42,10 +41,11 @@ def register_attention(cls, adapter=None):
     ...         return keras.ops.softmax(self.query(x) @ self.key(x).mT) @ x
     """
     is_layer = inspect.isclass(cls) and issubclass(cls, keras.layers.Layer)
-    if not is_layer or cls in _KERAS or issubclass(cls, AlignedAttention):
+    other = is_layer and issubclass(cls, (AlignedAttention, keras.Model))
+    if not is_layer or other or cls.__module__.startswith("keras."):
         raise ValueError(
-            "Argument `cls` must be a subclass of keras.layers.Layer that is neither "
-            f"aligned nor supported already. Received: cls={cls!r}"
+            "Argument `cls` must be a subclass of keras.layers.Layer, not a model, "
+            f"aligned or one of Keras's own classes. Received: cls={cls!r}"
         )
     adapter = AttentionAdapter() if adapter is None else adapter
     if not isinstance(adapter, AttentionAdapter):

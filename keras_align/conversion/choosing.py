@@ -1,11 +1,14 @@
 """Choosing among the attention layers of a model, and what each of them gets."""
 
-import operator
+import numbers
 import re
 
 import keras
+import numpy as np
 
 from keras_align.conversion.swapping import checked
+
+_SEQUENCES = list, tuple, range, np.ndarray
 
 
 def assign(found, alignment, alignment_weight, layers):
@@ -62,7 +65,7 @@ def select(found, chosen):
     """
     if chosen is None:
         return list(found)
-    choices = chosen if isinstance(chosen, (list, tuple, range)) else [chosen]
+    choices = chosen if isinstance(chosen, _SEQUENCES) else [chosen]
     picked = set()
     for choice in choices:
         matches = _matches(found, choice)
@@ -90,8 +93,8 @@ def _matches(found, choice):
         return [i for i, each in enumerate(found) if each.layer is choice]
     if callable(choice) and not isinstance(choice, type):
         return [i for i, each in enumerate(found) if choice(each.layer)]
-    if hasattr(choice, "__index__") and not isinstance(choice, bool):
-        index = operator.index(choice)
+    if isinstance(choice, numbers.Integral) and not isinstance(choice, bool):
+        index = int(choice)
         if -len(found) <= index < len(found):
             return [index % len(found)]
         raise ValueError(

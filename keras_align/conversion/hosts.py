@@ -34,10 +34,13 @@ class AlignedHost:
     def get_config(self):
         """The plain config; under one more key the plain class and the alignments."""
         with _plain_class(self):
-            host = keras.saving.serialize_keras_object(self)
-        config = host.pop("config")
-        host.pop("compile_config", None)
-        host.pop("shared_object_id", None)
+            config, cls = self.get_config(), type(self)
+        host = {
+            "module": cls.__module__,
+            "class_name": cls.__name__,
+            "registered_name": keras.saving.get_registered_name(cls),
+            "build_config": self.get_build_config(),
+        }
         return {**config, _KEY: {"host": host, "alignments": _alignments(self)}}
 
     def __reduce__(self):
@@ -50,7 +53,9 @@ class AlignedHost:
             return super().from_config(config)
         own = {key: value for key, value in config.items() if key != _KEY}
         host = {**config[_KEY]["host"], "config": own}
-        host = keras.saving.deserialize_keras_object(host)
+        hosted = getattr(cls, "hosted_class", None)
+        known = {host["class_name"]: hosted} if hosted else {}  # need no registration
+        host = keras.saving.deserialize_keras_object(host, custom_objects=known)
         make_host(host)
         host.__dict__["_pending_alignments"] = config[_KEY]["alignments"]
         if keras_internals.has_build(host):

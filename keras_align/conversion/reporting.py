@@ -129,7 +129,10 @@ def _row(found):
     name = type(layer).__name__
     if not is_supported(layer):
         return LayerReport(found.path, name, *[None] * 4, 0, "class not supported")
-    shape = num_heads(layer), head_size(layer) if layer.built else None
+    try:
+        shape = num_heads(layer), head_size(layer) if layer.built else None
+    except ValueError as error:  # of a registered class whose adapter does not fit
+        return LayerReport(found.path, name, *[None] * 4, 0, str(error))
     if not is_aligned(layer):
         note = "plain" if layer.built else "plain, not built"
         return LayerReport(found.path, name, *shape, None, None, 0, note)

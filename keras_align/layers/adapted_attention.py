@@ -45,6 +45,7 @@ class AdaptedAttention(AlignedAttention):
                 f"keys in a call of layer '{self.name}', so nothing would be aligned."
             )
         for query, key in pairs:
+            self.adapter.check_captured(self, query, key)
             masks = self.adapter.token_masks(self, given, self._self_attention)
             self._add_alignment_loss(query, key, *masks)
         return outputs

@@ -74,6 +74,7 @@ class AlignedAttention:
             return float(ops.convert_to_numpy(weight))
         return weight
 
+    @keras_internals.full_precision()
     def _add_alignment_loss(self, query, key, query_mask, key_mask):
         """Adds the weighted divergence of one call.
 
@@ -106,7 +107,9 @@ class AlignedAttention:
             # A training step on JAX carries no metric of a layer through `call`.
             self._alignment_tracker.reporting = False
             return
-        root = keras_internals.called_root(self)
+        root = keras_internals.called_root()
+        if root is None:
+            return  # counted when it was computed first
         if not self._alignment_tracker.is_joined_in(root):
             layers = keras_internals.flattened(root)
             peers = (getattr(layer, "_alignment_tracker", None) for layer in layers)

@@ -1,0 +1,103 @@
+"""Aligned families of keras-hub on other backends, in other precisions, and saved.
+
+The default run takes a sample of them, one for each way of finding queries and keys.
+"""
+
+import functools
+import json
+import pickle
+import tempfile
+
+import isolated
+import keras
+import load_families
+import numpy as np
+import pytest
+from keras_hub_models import FAMILIES
+from keras_hub_models.exceptions import LAYERS, RANDOM, REFUSED
+
+from keras_align.conversion import align_model
+
+SAMPLE = ("llama", "segformer", "xlnet", "esm")
+ALL = tuple(name for name in FAMILIES if name not in REFUSED)
+# What it compiles is checked, not how fast it runs.
+QUICK = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask"),
+    pytest.mark.filterwarnings("ignore:.*was called on layer"),
+]
+
+names = pytest.mark.parametrize(
+    "names", [SAMPLE, pytest.param(ALL, marks=pytest.mark.slow)], ids=["sample", "all"]
+)
+
+
+@functools.cache
+def step_on(backend, policy, names):
+    """Losses and norms of gradients of every family, see `families_on_backend.py`."""
+    with tempfile.NamedTemporaryFile(suffix=".json") as file:
+        environment = {"KERAS_BACKEND": backend, "XLA_FLAGS": QUICK}
+        script = "families_on_backend.py"
+        isolated.run(script, file.name, policy, *names, **environment)
+        return json.load(file)
+
+
+def check(received, wanted, tolerance):
+    wrong = {
+        name: (received[name], wanted[name])
+        for name in wanted
+        if received[name] != pytest.approx(wanted[name], rel=tolerance)
+    }
+    assert not wrong
+
+
+@names
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_the_same_losses_and_gradients_as_tensorflow(backend, names):
+    received, wanted = (
+        step_on(each, "float32", names) for each in (backend, "tensorflow")
+    )
+    check(received, wanted, 1e-3)
+
+
+@names
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision(policy, names):
+    received, wanted = (
+        step_on("tensorflow", each, names) for each in (policy, "float32")
+    )
+    check(received, wanted, 0.2)
+
+
+@names
+def test_a_saved_model_loads_in_a_fresh_process(tmp_path, names):
+    expected = {}
+    for name in names:
+        model, inputs = FAMILIES[name]()
+        align_model(model, "mmd", 0.25, layers=LAYERS.get(name))
+        model.save(tmp_path / f"{name}.keras")
+        values = load_families.floats(model, inputs)
+        (tmp_path / f"{name}.pickle").write_bytes(pickle.dumps((inputs, values)))
+        expected[name] = load_families.what_is_aligned(model)
+    isolated.run("load_families.py", tmp_path)
+    found = json.loads((tmp_path / "results.json").read_text())
+    for name in names:
+        rows, different = found[name]
+        assert rows == expected[name]
+        assert name in RANDOM or different < 1e-5
+
+
+@names
+def test_clones_configs_and_dtypes(names):
+    for name in names:
+        model, inputs = FAMILIES[name]()
+        align_model(model, "mmd", 0.25, layers=LAYERS.get(name))
+        expected = load_families.what_is_aligned(model)
+        again = type(model).from_config(model.get_config())
+        clone = keras.models.clone_model(model)
+        for other in (again, clone):
+            assert load_families.what_is_aligned(other) == expected, name
+        lower = type(model).from_config({**model.get_config(), "dtype": "bfloat16"})
+        assert load_families.what_is_aligned(lower) == expected, name
+        assert np.isfinite(load_families.floats(lower, inputs)).all(), name
