@@ -1,4 +1,4 @@
-"""Turning aligned attention into the plain attention of Keras."""
+"""Turning aligned attention into plain attention again."""
 
 import contextlib
 

@@ -2,28 +2,25 @@
 
 import contextlib
 
+import keras
+from keras import ops
+
 
 @contextlib.contextmanager
-def watched(layer, method, note):
-    """Lets `note` see every call of a method of one layer.
+def replaced(layer, method, make):
+    """Replaces a method of one layer for the time of a `with` statement.
 
-    The method is replaced in the instance alone, for the time of a call. An overridden
-    `_compute_attention` in the class would make Keras give up its native causal kernel.
+    In the instance alone: an overridden `_compute_attention` in the class would make
+    Keras give up its native causal kernel.
 
     Args:
         layer: `keras.layers.Layer`.
         method: string, name of the method.
-        note: function of the tuple of arguments, their dictionary, and the result.
+        make: function from the method to what replaces it.
     """
     original = getattr(layer, method)
-
-    def watching(*args, **kwargs):
-        result = original(*args, **kwargs)
-        note(args, kwargs, result)
-        return result
-
-    before = vars(layer).get(method)  # as a method that is watched already
-    layer.__dict__[method] = watching
+    before = vars(layer).get(method)  # as a method that is replaced already
+    layer.__dict__[method] = make(original)
     try:
         yield
     finally:
@@ -31,6 +28,26 @@ def watched(layer, method, note):
             del layer.__dict__[method]
         else:
             layer.__dict__[method] = before
+
+
+def watched(layer, method, note):
+    """Lets `note` see every call of a method of one layer, as `replaced` does.
+
+    Args:
+        layer: `keras.layers.Layer`.
+        method: string, name of the method.
+        note: function of the tuple of arguments, their dictionary, and the result.
+    """
+
+    def watching(original):
+        def call(*args, **kwargs):
+            result = original(*args, **kwargs)
+            note(args, kwargs, result)
+            return result
+
+        return call
+
+    return replaced(layer, method, watching)
 
 
 def calling_method(layer):
@@ -52,9 +69,18 @@ def captured_arguments(layer, method="_compute_attention"):
     """
     pairs = []
 
-    def note(args, kwargs, result):
-        given = [*args[:2], *(kwargs[x] for x in ("query", "key") if x in kwargs)]
-        pairs.append(tuple(given))
+    def capturing(original):
+        def call(*args, **kwargs):
+            named = (kwargs[x] for x in ("query", "key") if x in kwargs)
+            pairs.append(tuple(map(_unchanged, [*args[:2], *named])))
+            return original(*args, **kwargs)
 
-    with watched(layer, method, note):
+        return call
+
+    with replaced(layer, method, capturing):
         yield pairs
+
+
+def _unchanged(x):
+    """On PyTorch a copy: there `query *= scale` would change what was captured."""
+    return ops.copy(x) if keras.config.backend() == "torch" else x
