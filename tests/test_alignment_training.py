@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import oracles
 import pytest
-import tensorflow as tf
+from execution import training_step
 from keras import ops
 from test_alignments import CLASSES
 
@@ -40,13 +40,9 @@ def test_training_brings_displaced_clouds_together(name, options, seed):
     variables = [v for part in parts for v in part.trainable_variables]
     optimizer = keras.optimizers.Adam(1e-2)
     optimizer.build(variables)
-
-    @tf.function(jit_compile=True)
-    def step():
-        with tf.GradientTape() as tape:
-            loss = ops.mean(alignment(project_q(x), project_k(x)))
-        gradients = tape.gradient(loss, [variable.value for variable in variables])
-        optimizer.apply(gradients, variables)
+    step = training_step(
+        lambda: ops.mean(alignment(project_q(x), project_k(x))), variables, optimizer
+    )
 
     def discrepancy():
         q, k = (ops.convert_to_numpy(project(x)) for project in (project_q, project_k))

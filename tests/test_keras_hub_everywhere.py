@@ -45,13 +45,18 @@ def step_on(backend, policy, names):
         return json.load(file)
 
 
-def check(received, wanted, names, tolerance):
-    wrong = {
+def different(received, wanted, names, tolerance, keys):
+    """The families of which numbers are wrong; `None` where the plain model fails."""
+    return {
         name: (received[name], wanted[name])
         for name in names
-        if received[name] != pytest.approx(wanted[name], rel=tolerance)
+        if received[name] is not None
+        and wanted[name] is not None
+        and any(
+            received[name][key] != pytest.approx(wanted[name][key], rel=tolerance)
+            for key in keys
+        )
     }
-    assert not wrong
 
 
 @names
@@ -61,7 +66,8 @@ def test_the_same_losses_and_gradients_as_tensorflow(backend, names):
         step_on(each, "float32", names) for each in (backend, "tensorflow")
     )
     equal = [name for name in names if (backend, name) not in OTHERWISE]
-    check(received, wanted, equal, 1e-3)
+    keys = ("aligned", "alignments", "model")
+    assert not different(received, wanted, equal, 2e-3, keys)
 
 
 @pytest.mark.slow
@@ -70,7 +76,7 @@ def test_mixed_precision(policy):
     received, wanted = (
         step_on("tensorflow", each, ALL) for each in (policy, "float32")
     )
-    check(received, wanted, ALL, 0.2)
+    assert not different(received, wanted, ALL, 0.2, ["aligned"])
 
 
 @names

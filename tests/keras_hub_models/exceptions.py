@@ -6,13 +6,16 @@ import re
 LAYERS = {"sam": re.compile("windowed_transformer_encoder")}
 # Their own noise differs from one call to the next.
 RANDOM = {"stable_diffusion_3"}
-# Where keras-hub itself computes something else, or cannot build the model.
+# Where keras-hub itself computes something else than on TensorFlow.
 OTHERWISE = {
     ("torch", "esm"): "the mask is one of keys, elsewhere one of queries",
     ("torch", "roformer_v2"): "the mask is one of keys, elsewhere one of queries",
     ("torch", "deberta_v3"): "other outputs of the first layer, plain too",
-    ("torch", "sam3"): "needs torchvision",
-    ("torch", "stable_diffusion_3"): "assigns a layer before its constructor",
+    **{
+        (backend, name): "another sliding window than on TensorFlow"
+        for backend in ("jax", "torch")
+        for name in ("qwen_sliding", "qwen3", "qwen3_moe")
+    },
 }
 REFUSED = {
     "flux": "queries and keys are made in the block around the attention layer",
