@@ -53,8 +53,9 @@ class AlignedHost:
             return super().from_config(config)
         own = {key: value for key, value in config.items() if key != _KEY}
         host = {**config[_KEY]["host"], "config": own}
-        hosted = getattr(cls, "hosted_class", None)
-        known = {host["class_name"]: hosted} if hosted else {}  # need no registration
+        known = {}  # the class of a host that is at hand needs no registration
+        if hasattr(cls, "hosted_class"):
+            known[host["class_name"]] = plain_class(cls)
         host = keras.saving.deserialize_keras_object(host, custom_objects=known)
         make_host(host)
         host.__dict__["_pending_alignments"] = config[_KEY]["alignments"]
