@@ -1,6 +1,6 @@
 """Keras attention whose keys and queries follow the same distribution."""
 
-from keras_align import divergences, visualization
+from keras_align import divergences, training, visualization
 from keras_align.adapters import AttentionAdapter, register_attention
 from keras_align.adversary import Adversary, reverse_gradient
 from keras_align.alignments import (
@@ -11,6 +11,7 @@ from keras_align.alignments import (
     OptimalTransportAlignment,
     register_alignment,
 )
+from keras_align.callbacks import AlignmentWeightSchedule
 from keras_align.conversion import align_model, alignment_report, strip_alignment
 from keras_align.diagnostics import measure_alignment
 from keras_align.layers import AlignedGroupedQueryAttention, AlignedMultiHeadAttention
@@ -23,6 +24,7 @@ __all__ = [
     "AlignedGroupedQueryAttention",
     "AlignedMultiHeadAttention",
     "Alignment",
+    "AlignmentWeightSchedule",
     "AttentionAdapter",
     "ConditionalTransportAlignment",
     "ExpectedCalibrationError",
@@ -37,6 +39,7 @@ __all__ = [
     "register_attention",
     "reverse_gradient",
     "strip_alignment",
+    "training",
     "visualization",
 ]
 __version__ = "0.1.0"

@@ -28,6 +28,15 @@ def positive_integer(name, value):
         )
 
 
+def count(name, value):
+    """Raises unless `value` is an integer that is not below zero."""
+    is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not is_integer or value < 0:
+        raise ValueError(
+            f"Argument `{name}` must be an integer >= 0. Received: {name}={value!r}"
+        )
+
+
 def fraction(name, value):
     """Raises unless `value` is a number in [0, 1]."""
     if not isinstance(value, numbers.Real) or not 0.0 <= value <= 1.0:

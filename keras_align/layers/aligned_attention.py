@@ -24,6 +24,7 @@ class AlignedAttention:
         self.alignment_weight = check_weight(alignment_weight, self.alignment)
         if isinstance(self.alignment_weight, keras.Variable):
             self.alignment_weight.trainable = False  # a setting, nothing to be learned
+        self.alignment_factor = None  # a variable, see `AlignmentWeightSchedule`
         self._self_attention = None
         self._loss_of_calls, self._calls, self._last_loss = 0.0, 0, None
         self._alignment_tracker = None
@@ -99,6 +100,8 @@ class AlignedAttention:
         change = (loss - self._loss_of_calls) / self._calls
         self._loss_of_calls = self._loss_of_calls + change
         weighted = ops.cast(self.alignment_weight, "float32") * change
+        if self.alignment_factor is not None:
+            weighted = weighted * ops.cast(self.alignment_factor, "float32")
         self._last_loss = ops.cast(weighted, keras.config.floatx())
         self.add_loss(self._last_loss)
 
@@ -126,7 +129,7 @@ class AlignedAttention:
         super()._clear_losses()
 
     def save_own_variables(self, store):
-        """Saves all but a variable `alignment_weight`, a number in the config."""
+        """Saves all but the variables that are settings: a weight and its factor."""
         for index, variable in enumerate(self._saved_variables()):
             store[str(index)] = variable
 
@@ -143,7 +146,8 @@ class AlignedAttention:
 
     def _saved_variables(self):
         own = keras_internals.own_variables(self)
-        return [each for each in own if each is not self.alignment_weight]
+        settings = {id(self.alignment_weight), id(self.alignment_factor)}
+        return [each for each in own if id(each) not in settings]
 
 
 def check_divergence(divergence, alignment):

@@ -1,0 +1,101 @@
+"""Callbacks for `fit`."""
+
+import math
+
+import keras
+from keras import ops
+
+from keras_align import checks, keras_internals
+from keras_align.layers.aligned_attention import AlignedAttention
+
+_WARMUPS = {
+    "constant": lambda progress: 1.0,
+    "linear": lambda progress: progress,
+    "cosine": lambda progress: 0.5 - 0.5 * math.cos(math.pi * progress),
+}
+
+
+class AlignmentWeightSchedule(keras.callbacks.Callback):
+    """Brings the weights of the alignments up to their values while training begins.
+
+    Every aligned layer's loss is multiplied by one factor: 0 before `start_step`, then
+    rising to 1 within `warmup_steps`. The factor is a variable, so nothing is traced
+    again when it changes, and a function of the optimizer's step count alone, so
+    whatever resumes the optimizer (`BackupAndRestore`, a `.keras` file) resumes it too.
+    What the layers' `alignment_weight` says, and what is saved, is the final weight.
+
+    At factor 0 the networks of "ct" and "gan" do not learn either.
+
+    Args:
+        warmup_steps: int >= 0, number of optimizer steps of the rise.
+        warmup: string, `"linear"`, `"cosine"` (half a period) or `"constant"` (1 from
+            `start_step` on). Defaults to `"linear"`.
+        start_step: int >= 0, the optimizer's step with which the rise begins. Defaults
+            to `0`.
+
+    Raises:
+        ValueError: if an argument is wrong, or the model has no aligned layer.
+
+    Example:
+
+    >>> inputs = keras.Input((5, 8))
+    >>> layer = keras_align.AlignedMultiHeadAttention(2, 4, alignment="mmd")
+    >>> model = keras.Model(inputs, layer(inputs, inputs))
+    >>> model.compile("adam", "mse")
+    >>> x = np.ones((8, 5, 8))
+    >>> schedule = keras_align.AlignmentWeightSchedule(warmup_steps=100)
+    >>> history = model.fit(x, x, callbacks=[schedule], verbose=0)
+    >>> round(schedule.factor(25), 2)
+    0.25
+    """
+
+    def __init__(self, warmup_steps=0, warmup="linear", start_step=0):
+        super().__init__()
+        checks.count("warmup_steps", warmup_steps)
+        checks.count("start_step", start_step)
+        checks.choice("warmup", warmup, tuple(_WARMUPS))
+        self.warmup_steps, self.warmup = warmup_steps, warmup
+        self.start_step = start_step
+        self._factor, self._finished = None, False
+
+    def factor(self, step):
+        """The factor of the weights in the optimizer's step `step`, from 0."""
+        if step < self.start_step:
+            return 0.0
+        if step >= self.start_step + self.warmup_steps:
+            return 1.0
+        return _WARMUPS[self.warmup]((step - self.start_step) / self.warmup_steps)
+
+    def set_model(self, model):
+        super().set_model(model)
+        layers = keras_internals.flattened(model)
+        aligned = [x for x in layers if isinstance(x, AlignedAttention) and x.alignment]
+        if not aligned:
+            raise ValueError(
+                f"AlignmentWeightSchedule: '{model.name}' has no aligned attention "
+                "layer. Call `keras_align.align_model` first."
+            )
+        known = [x.alignment_factor for x in aligned if x.alignment_factor is not None]
+        with keras_internals.variable_scope(model):
+            self._factor = known[0] if known else _new_factor()
+        for layer in aligned:
+            if layer.alignment_factor is not self._factor:
+                with keras_internals.unlocked(layer):
+                    layer.alignment_factor = self._factor
+                model.train_function = None  # it may know the weight as a constant
+
+    def on_train_begin(self, logs=None):
+        self._finished = False
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if self._finished:
+            return  # on JAX a look at the optimizer costs a copy of its state
+        step = int(ops.convert_to_numpy(self.model.optimizer.iterations))
+        self._factor.assign(self.factor(step))
+        self._finished = step >= self.start_step + self.warmup_steps
+
+
+def _new_factor():
+    return keras.Variable(
+        1.0, trainable=False, dtype="float32", name="alignment_factor"
+    )

@@ -1,0 +1,135 @@
+"""The schedule of the alignment's weight."""
+
+import json
+
+import contracts
+import isolated
+import keras
+import numpy as np
+import pytest
+from contracts import functional, tokens
+from test_alignment_weight import Counted
+
+from keras_align import AlignmentWeightSchedule
+from keras_align.conversion import alignment_report, strip_alignment
+
+X = tokens(5, batch=8)
+
+
+class Factors(keras.callbacks.Callback):
+    """Notes the factor that every step was taken with."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        layer = self.model.layers[-1]
+        self.seen.append(float(keras.ops.convert_to_numpy(layer.alignment_factor)))
+
+
+def compiled(model, rate=0.0):
+    model.compile(keras.optimizers.SGD(rate), "mse", jit_compile=False)
+    return model
+
+
+def fit(model, schedule, epochs=1):
+    factors = Factors()
+    logs = model.fit(
+        X,
+        X,
+        batch_size=2,
+        epochs=epochs,
+        shuffle=False,
+        verbose=0,
+        callbacks=[schedule, factors],
+    )
+    return logs.history, factors.seen
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, [1.0] * 8),
+        ({"warmup_steps": 4}, [0.0, 0.25, 0.5, 0.75, 1.0, 1.0, 1.0, 1.0]),
+        ({"warmup_steps": 2, "start_step": 3}, [0, 0, 0, 0, 0.5, 1, 1, 1]),
+        ({"warmup": "constant", "start_step": 2}, [0, 0, 1, 1, 1, 1, 1, 1]),
+        (
+            {"warmup": "cosine", "warmup_steps": 4},
+            [0.0, 0.5 - 0.5**1.5, 0.5, 0.5 + 0.5**1.5, 1, 1, 1, 1],
+        ),
+    ],
+)
+def test_every_step_has_the_factor_of_the_formula(options, expected):
+    model = compiled(functional(contracts.MULTI_HEAD.make("mmd")))
+    _, seen = fit(model, AlignmentWeightSchedule(**options), epochs=2)
+    assert seen == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_loss_has_the_factor_and_nothing_is_traced_again():
+    inputs = keras.Input((5, 8))
+    counted = Counted()
+    layer = contracts.MULTI_HEAD.make("mmd", alignment_weight=2.0)
+    model = compiled(keras.Model(inputs, layer(counted(inputs), inputs)))
+    model.fit(X, X, verbose=0)  # knows the weight as a constant
+    plain = model.evaluate(X, X, verbose=0)
+    before = counted.traces
+    logs, _ = fit(model, AlignmentWeightSchedule(warmup_steps=8), epochs=3)
+    traced = counted.traces - before
+    added = np.array(logs["loss"]) - plain
+    # The optimizer had taken one step before.
+    means = [np.mean([1, 2, 3, 4]) / 8, np.mean([5, 6, 7, 8]) / 8, 1.0]
+    assert added == pytest.approx(
+        2.0 * np.array(means) * logs["alignment_loss"], rel=0.05
+    )
+    fit(model, AlignmentWeightSchedule(warmup_steps=99))
+    assert counted.traces == before + traced
+
+
+def test_a_model_saved_in_the_rise_goes_on_with_it(tmp_path):
+    schedule = AlignmentWeightSchedule(warmup_steps=8)
+    layer = contracts.MULTI_HEAD.make("ct", alignment_weight=0.5, name="attention")
+    model = compiled(functional(layer), 0.1)
+    fit(model, schedule)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    (row,) = alignment_report(loaded).rows
+    assert row.alignment_weight == 0.5
+    assert len(loaded.weights) == len(model.weights) - 1
+    (logs, seen), (others, _) = (fit(x, schedule) for x in (loaded, model))
+    assert seen == pytest.approx([0.5, 0.625, 0.75, 0.875])
+    assert logs["loss"] == pytest.approx(others["loss"], rel=1e-5)
+
+
+def test_nothing_of_it_stays_after_strip():
+    model = compiled(functional(contracts.MULTI_HEAD.make("ct")))
+    fit(model, AlignmentWeightSchedule(warmup_steps=8))
+    strip_alignment(model)
+    assert not hasattr(model.layers[-1], "alignment_factor")
+    assert not model.non_trainable_variables
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"warmup_steps": -1}, {"warmup_steps": 1.5}, {"start_step": -1}, {"warmup": "x"}],
+)
+def test_wrong_arguments_are_named(wrong):
+    (name,) = wrong
+    with pytest.raises(ValueError, match=f"`{name}` must be .*Received: {name}="):
+        AlignmentWeightSchedule(**wrong)
+
+
+def test_a_model_without_alignment_is_an_error():
+    model = compiled(functional(contracts.MULTI_HEAD.make(None)))
+    with pytest.raises(ValueError, match="no aligned attention layer"):
+        model.fit(X, X, callbacks=[AlignmentWeightSchedule(4)], verbose=0)
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_the_same_rise_on_every_backend(tmp_path, backend):
+    file = tmp_path / "logs.json"
+    isolated.run("train_with_schedule.py", file, KERAS_BACKEND=backend)
+    found = json.loads(file.read_text())
+    assert found["factors"] == pytest.approx([0, 0.25, 0.5, 0.75, 1, 1, 1, 1])
+    first, second = found["loss"]
+    assert second - first == pytest.approx((1.0 - 0.375) * found["divergence"], 1e-3)
