@@ -13,7 +13,7 @@ from test_alignment_weight import Counted
 from keras_align import AlignmentWeightSchedule
 from keras_align.conversion import alignment_report, strip_alignment
 
-X = tokens(5, batch=8)
+X = np.tile(tokens(5, batch=2), (4, 1, 1))  # every batch is the same
 
 
 class Factors(keras.callbacks.Callback):
@@ -80,7 +80,7 @@ def test_the_loss_has_the_factor_and_nothing_is_traced_again():
     # The optimizer had taken one step before.
     means = [np.mean([1, 2, 3, 4]) / 8, np.mean([5, 6, 7, 8]) / 8, 1.0]
     assert added == pytest.approx(
-        2.0 * np.array(means) * logs["alignment_loss"], rel=0.05
+        2.0 * np.array(means) * logs["alignment_loss"], rel=1e-3
     )
     fit(model, AlignmentWeightSchedule(warmup_steps=99))
     assert counted.traces == before + traced

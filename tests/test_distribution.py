@@ -32,7 +32,7 @@ def functional():
 def test_xla_in_replicas_is_the_step_of_keras():
     """Metrics, sample weights, an optimizer with loss scaling, an uneven last batch."""
     x, y = contracts.tokens(5, batch=7), contracts.tokens(5, batch=7, seed=1)
-    weights, logs = np.linspace(0.5, 2.0, 7), []
+    weights, logs = np.linspace(0.5, 2.0, 35).reshape(7, 5), []
     for jit_compile in (False, True):
         keras.utils.set_random_seed(0)
         model = functional()

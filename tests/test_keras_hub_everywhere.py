@@ -60,7 +60,9 @@ def different(received, wanted, names, tolerance, keys):
 
 
 @names
-@pytest.mark.parametrize("backend", ["jax", "torch"])
+@pytest.mark.parametrize(
+    "backend", [pytest.param("jax", marks=pytest.mark.slow), "torch"]
+)
 def test_the_same_losses_and_gradients_as_tensorflow(backend, names):
     received, wanted = (
         step_on(each, "float32", names) for each in (backend, "tensorflow")
