@@ -8,6 +8,7 @@ LAYERS = {"sam": re.compile("windowed_transformer_encoder")}
 RANDOM = {"stable_diffusion_3"}
 # Where keras-hub itself computes something else than on TensorFlow.
 OTHERWISE = {
+    ("jax", "sam3"): "equal when called alone, not yet understood in a stateless step",
     ("torch", "esm"): "the mask is one of keys, elsewhere one of queries",
     ("torch", "roformer_v2"): "the mask is one of keys, elsewhere one of queries",
     ("torch", "deberta_v3"): "other outputs of the first layer, plain too",
