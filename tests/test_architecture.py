@@ -30,7 +30,7 @@ FLOORS = (
     {"adapters"},
     {"conversion"},
     {"recording"},
-    {"diagnostics", "metrics", "visualization"},
+    {"callbacks", "diagnostics", "metrics", "training", "visualization"},
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 MODULES = [
