@@ -21,19 +21,19 @@ def not_negative(name, value):
 
 def positive_integer(name, value):
     """Raises unless `value` is an integer above zero."""
-    is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not is_integer or value < 1:
-        raise ValueError(
-            f"Argument `{name}` must be a positive integer. Received: {name}={value!r}"
-        )
+    _integer(name, value, 1, "a positive integer")
 
 
 def count(name, value):
     """Raises unless `value` is an integer that is not below zero."""
+    _integer(name, value, 0, "an integer >= 0")
+
+
+def _integer(name, value, least, expected):
     is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not is_integer or value < 0:
+    if not is_integer or value < least:
         raise ValueError(
-            f"Argument `{name}` must be an integer >= 0. Received: {name}={value!r}"
+            f"Argument `{name}` must be {expected}. Received: {name}={value!r}"
         )
 
 

@@ -5,8 +5,8 @@ Usage: KERAS_BACKEND=... python backend_values.py FILE.npz
 
 import sys
 
-import keras
 import numpy as np
+from execution import value_and_gradients
 from keras import ops
 
 import keras_align
@@ -23,26 +23,6 @@ def set_weights(layer):
     for index, weight in enumerate(layer.weights):
         draw = np.random.default_rng(index)
         weight.assign(draw.normal(0.0, 0.5, weight.shape))
-
-
-def gradient(function, x):
-    """Gradient of the sum of `function(x)`, by the backend's own means."""
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        x = tf.constant(x)
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            total = tf.reduce_sum(function(x))
-        return tape.gradient(total, x)
-    if backend == "jax":
-        import jax
-
-        return jax.grad(lambda x: function(x).sum())(ops.convert_to_tensor(x))
-    x = ops.convert_to_tensor(x).requires_grad_(True)
-    function(x).sum().backward()
-    return x.grad
 
 
 def logged_share(name, x):
@@ -65,8 +45,8 @@ def main(file):
         def call(x, alignment=alignment):
             return alignment(x, KEY, key_mask=MASK)
 
-        values[f"{name} value"] = ops.convert_to_numpy(call(QUERY))
-        values[f"{name} gradient"] = ops.convert_to_numpy(gradient(call, QUERY))
+        value, (gradient,) = value_and_gradients(call, QUERY)
+        values[f"{name} value"], values[f"{name} gradient"] = value, gradient
         x = QUERY[:, :, 0]
         layer.build(x.shape, x.shape)
         set_weights(layer)

@@ -77,12 +77,7 @@ def training_step(loss, variables, optimizer):
     if BACKEND == "jax":
         import jax
 
-        def total(values):
-            pairs = list(zip(variables, values, strict=True))
-            with keras.StatelessScope(state_mapping=pairs):
-                return loss()
-
-        gradient = jax.jit(jax.grad(total))
+        gradient = jax.jit(jax.grad(_stateless(loss, variables)))
         return lambda: optimizer.apply(
             gradient([v.value for v in variables]), variables
         )
@@ -107,13 +102,22 @@ def _on_tensorflow(function, inputs, mode, watch):
     return compute(*map(tf.convert_to_tensor, inputs))
 
 
+def _stateless(function, variables):
+    """A function of the values of the variables, then of the arguments."""
+
+    def compute(values, *arguments):
+        pairs = list(zip(variables, values, strict=True))
+        with keras.StatelessScope(state_mapping=pairs):
+            return function(*arguments)
+
+    return compute
+
+
 def _on_jax(function, inputs, mode, watch):
     import jax
 
     def total(tensors, values):
-        pairs = list(zip(watch, values, strict=True))
-        with keras.StatelessScope(state_mapping=pairs):
-            value = function(*tensors)
+        value = _stateless(function, watch)(values, *tensors)
         return value.sum(), value
 
     compute = jax.value_and_grad(total, argnums=(0, 1), has_aux=True)

@@ -1,14 +1,8 @@
 """TensorFlow, JAX and PyTorch give the same divergences, gradients and losses."""
 
-import os
-import pathlib
-import subprocess
-import sys
-
+import isolated
 import numpy as np
 import pytest
-
-SCRIPT = pathlib.Path(__file__).with_name("backend_values.py")
 
 
 @pytest.fixture(scope="module")
@@ -19,19 +13,7 @@ def values(tmp_path_factory):
     def compute(backend):
         file = folder / f"{backend}.npz"
         if not file.exists():
-            paths = [str(SCRIPT.parents[1]), os.environ.get("PYTHONPATH", "")]
-            environment = {
-                **os.environ,
-                "KERAS_BACKEND": backend,
-                "PYTHONPATH": os.pathsep.join(paths),
-            }
-            result = subprocess.run(
-                [sys.executable, str(SCRIPT), str(file)],
-                env=environment,
-                capture_output=True,
-                text=True,
-            )
-            assert result.returncode == 0, result.stderr[-3000:]
+            isolated.run("backend_values.py", file, KERAS_BACKEND=backend)
         return dict(np.load(file))
 
     return compute

@@ -5,36 +5,10 @@ import contextlib
 import keras
 from keras import ops
 
+from keras_align.adapters import usual_names
 from keras_align.layers.capturing import calling_method, captured_arguments, watched
 from keras_align.layers.token_masks import token_masks
 
-_PROJECTIONS = (
-    ("query_dense", "key_dense"),
-    ("_query_dense", "_key_dense"),
-    ("q_dense", "k_dense"),
-    ("q_proj", "k_proj"),
-    ("query_proj", "key_proj"),
-    ("query_projector", "key_projector"),
-    ("query_projection", "key_projection"),
-    ("query", "key"),
-    ("wq", "wk"),
-    ("q", "k"),
-)
-_NUM_HEADS = (
-    "num_query_heads",
-    "_num_query_heads",
-    "num_attention_heads",
-    "num_heads",
-    "_num_heads",
-    "heads",
-)
-_NUM_KEY_HEADS = (
-    "effective_num_kv_heads",
-    "num_key_value_heads",
-    "_num_key_value_heads",
-    "num_kv_heads",
-)
-_HEAD_SIZE = ("head_dim", "_head_dim", "head_size", "attn_head_size", "key_dim")
 _ATTEND = "_compute_attention"
 _USUAL = "usual"
 
@@ -93,7 +67,7 @@ class AttentionAdapter:
         num_heads=None,
         num_key_heads=None,
         head_size=None,
-        mask="usual",
+        mask=_USUAL,
         additive_mask=False,
         heads_first=False,
     ):
@@ -105,7 +79,7 @@ class AttentionAdapter:
 
     def projections(self, layer):
         """The layers whose weights make queries and keys, as a list."""
-        pairs = [(self._query, self._key)] if self._query else _PROJECTIONS
+        pairs = [(self._query, self._key)] if self._query else usual_names.PROJECTIONS
         for names in pairs:
             found = [getattr(layer, name, None) for name in names]
             if all(isinstance(each, keras.layers.Layer) for each in found):
@@ -117,7 +91,7 @@ class AttentionAdapter:
 
     def num_heads(self, layer):
         """Number of query heads."""
-        names = [self._num_heads] if self._num_heads else _NUM_HEADS
+        names = [self._num_heads] if self._num_heads else usual_names.NUM_HEADS
         number = _first_number(layer, names)
         if number is None:
             raise ValueError(
@@ -128,12 +102,14 @@ class AttentionAdapter:
 
     def num_key_heads(self, layer):
         """Number of key heads."""
-        names = [self._num_key_heads] if self._num_key_heads else _NUM_KEY_HEADS
+        names = (
+            [self._num_key_heads] if self._num_key_heads else usual_names.NUM_KEY_HEADS
+        )
         return _first_number(layer, names) or self.num_heads(layer)
 
     def head_size(self, layer):
         """Size of a query or key head."""
-        names = [self._head_size] if self._head_size else _HEAD_SIZE
+        names = [self._head_size] if self._head_size else usual_names.HEAD_SIZE
         number = _first_number(layer, names)
         return self.head_size_of_weights(layer) if number is None else number
 

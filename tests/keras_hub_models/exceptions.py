@@ -6,7 +6,7 @@ import re
 LAYERS = {"sam": re.compile("windowed_transformer_encoder")}
 # Their own noise differs from one call to the next.
 RANDOM = {"stable_diffusion_3"}
-# Where keras-hub itself computes something else than on TensorFlow.
+# Where losses are not TensorFlow's, and why: keras-hub's doing but for the first.
 OTHERWISE = {
     ("jax", "sam3"): "equal when called alone, not yet understood in a stateless step",
     ("torch", "esm"): "the mask is one of keys, elsewhere one of queries",
