@@ -23,6 +23,7 @@ class Settings:
     Args:
         preset: String or path, any preset of a keras-nlp text classifier.
         precision: String, the dtype policy of the model.
+        dropout: Float, or `None` for the preset's own.
         sequence_length: Integer. Tokens per sentence; longer ones are cut. The
             default holds 96% of the movie reviews whole, and 95% of the others.
         train_size: Integer, the most sentences trained on, or `None` for all.
@@ -37,6 +38,7 @@ class Settings:
 
     preset: str
     precision: str = "float32"
+    dropout: float | None = None
     sequence_length: int = 48
     train_size: int | None = 2000
     batch_size: int = 32
@@ -75,11 +77,17 @@ def build(settings, num_classes, seed):
     preprocessor = keras_nlp.models.TextClassifierPreprocessor.from_preset(
         str(settings.preset), sequence_length=settings.sequence_length
     )
+    options = {"dtype": settings.precision}
+    if settings.dropout is not None:
+        options["dropout"] = settings.dropout
+        options["backbone"] = keras_nlp.models.Backbone.from_preset(
+            str(settings.preset), **options
+        )
     return keras_nlp.models.TextClassifier.from_preset(
         str(settings.preset),
         num_classes=num_classes,
         preprocessor=preprocessor,
-        dtype=settings.precision,
+        **options,
     )
 
 

@@ -11,7 +11,7 @@ from keras_align.alignments import (
     OptimalTransportAlignment,
     register_alignment,
 )
-from keras_align.callbacks import AlignmentWeightSchedule
+from keras_align.callbacks import AlignmentWeightSchedule, BackupAndResume
 from keras_align.conversion import align_model, alignment_report, strip_alignment
 from keras_align.diagnostics import measure_alignment
 from keras_align.layers import AlignedGroupedQueryAttention, AlignedMultiHeadAttention
@@ -26,6 +26,7 @@ __all__ = [
     "Alignment",
     "AlignmentWeightSchedule",
     "AttentionAdapter",
+    "BackupAndResume",
     "ConditionalTransportAlignment",
     "ExpectedCalibrationError",
     "MaximumMeanDiscrepancyAlignment",

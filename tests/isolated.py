@@ -1,23 +1,48 @@
-"""Runs one of the scripts beside the tests in a process of its own."""
+"""Runs the scripts beside the tests in processes of their own."""
 
+import json
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 
 FOLDER = pathlib.Path(__file__).parent
 
 
-def run(script, *arguments, returncode=0, **environment):
-    """Runs `script` with the arguments; fails with what it wrote to stderr.
+def start(script, *arguments, **environment):
+    """Starts `script` with the arguments and returns the process."""
+    paths = [str(FOLDER.parent), str(FOLDER), os.environ.get("PYTHONPATH", "")]
+    return subprocess.Popen(
+        [sys.executable, str(FOLDER / script), *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process, returncode=0):
+    """Waits for a process and returns what it printed; fails with its stderr.
 
     `returncode` is the one that is expected, minus the signal of a killed process.
     """
-    paths = [str(FOLDER.parent), str(FOLDER), os.environ.get("PYTHONPATH", "")]
-    result = subprocess.run(
-        [sys.executable, str(FOLDER / script), *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), **environment},
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == returncode, result.stderr[-3000:]
+    output, errors = process.communicate()
+    assert process.returncode == returncode, errors[-3000:]
+    return output
+
+
+def run(script, *arguments, returncode=0, **environment):
+    """Runs `script` with the arguments, see `start` and `finish`."""
+    return finish(start(script, *arguments, **environment), returncode)
+
+
+def clusters(workers):
+    """The values of TF_CONFIG of that many workers on free ports of this machine."""
+    sockets = [socket.create_server(("localhost", 0)) for _ in range(workers)]
+    addresses = [f"localhost:{each.getsockname()[1]}" for each in sockets]
+    for each in sockets:
+        each.close()
+    tasks = ({"type": "worker", "index": index} for index in range(workers))
+    cluster = {"worker": addresses}
+    return [json.dumps({"cluster": cluster, "task": task}) for task in tasks]

@@ -8,19 +8,52 @@ import keras
 import numpy as np
 import pytest
 
-from keras_align.training import jit_compile_replicas
+from keras_align.training import distribute
+
+SETTINGS = "plain", "even", "accumulated", "several", "float16"
 
 
-def test_two_mirrored_devices_equal_one(tmp_path):
-    """Without XLA, and with XLA in each replica."""
+@pytest.fixture(scope="module")
+def one_device(tmp_path_factory):
+    file = tmp_path_factory.mktemp("one") / "logs.json"
+    isolated.run("train_distributed.py", file, "one", 0, *SETTINGS)
+    return json.loads(file.read_text())
+
+
+def check(found, expected):
+    """Losses, metrics and weights; last batches of an epoch that cannot be halved."""
+    assert (found["replicas"], expected["replicas"]) == (2, 1)
+    names = {"loss", "mae", "alignment_loss", "val_loss", "val_mae", "weights"}
+    for setting in set(found) - {"replicas"}:
+        assert set(found[setting]) == set(expected[setting]) == names
+        tolerance = 1e-2 if setting == "float16" else 1e-5
+        for name, values in expected[setting].items():
+            close = pytest.approx(values, rel=tolerance, abs=tolerance)
+            assert found[setting][name] == close, (setting, name)
+
+
+def test_two_mirrored_devices_equal_one(tmp_path, one_device):
     file = tmp_path / "logs.json"
-    isolated.run("train_mirrored.py", file)
-    replicas, one, *mirrored = json.loads(file.read_text())
-    assert replicas == 2
-    for two in mirrored:
-        assert set(one) == set(two) == {"loss", "alignment_loss", "weights"}
-        for name, values in one.items():
-            assert two[name] == pytest.approx(values, rel=1e-4, abs=1e-4), name
+    isolated.run("train_distributed.py", file, "mirrored", 0, *SETTINGS)
+    check(json.loads(file.read_text()), one_device)
+
+
+def test_two_mirrored_devices_with_xla_equal_one(tmp_path, one_device):
+    file = tmp_path / "logs.json"
+    isolated.run("train_distributed.py", file, "mirrored", 1, "even")
+    check(json.loads(file.read_text()), one_device)
+
+
+def test_two_workers_equal_one_device(tmp_path, one_device):
+    files = [tmp_path / "first.json", tmp_path / "second.json"]
+    arguments = "multiworker", 0, "plain", "accumulated"
+    processes = [
+        isolated.start("train_distributed.py", file, *arguments, TF_CONFIG=config)
+        for file, config in zip(files, isolated.clusters(2), strict=True)
+    ]
+    for process, file in zip(processes, files, strict=True):
+        isolated.finish(process)
+        check(json.loads(file.read_text()), one_device)
 
 
 def functional():
@@ -29,7 +62,7 @@ def functional():
     return keras.Model(inputs, layer(inputs, inputs))
 
 
-def test_xla_in_replicas_is_the_step_of_keras():
+def test_the_step_is_that_of_keras():
     """Metrics, sample weights, an optimizer with loss scaling, an uneven last batch."""
     x, y = contracts.tokens(5, batch=7), contracts.tokens(5, batch=7, seed=1)
     weights, logs = np.linspace(0.5, 2.0, 35).reshape(7, 5), []
@@ -40,7 +73,7 @@ def test_xla_in_replicas_is_the_step_of_keras():
         options = {"metrics": ["mae"], "weighted_metrics": ["mse"]}
         model.compile(optimizer, "mse", jit_compile=False, **options)
         if jit_compile:
-            jit_compile_replicas(model)
+            distribute(model)
         fit = {"batch_size": 4, "epochs": 2, "shuffle": False, "verbose": 0}
         logs.append(model.fit(x, y, sample_weight=weights, **fit).history)
     assert set(logs[0]) == set(logs[1]) == {"loss", "mae", "mse", "alignment_loss"}
@@ -55,12 +88,12 @@ def test_models_that_cannot_have_xla_in_replicas_are_refused():
 
     model = functional()
     with pytest.raises(ValueError, match="compiled=False"):
-        jit_compile_replicas(model)
+        distribute(model)
     for options in ({"jit_compile": True}, {"run_eagerly": True}):
         model.compile("sgd", "mse", **{"jit_compile": False, **options})
         with pytest.raises(ValueError, match="`jit_compile=False`"):
-            jit_compile_replicas(model)
+            distribute(model)
     own = Own(model.inputs, model.outputs)
     own.compile("sgd", "mse", jit_compile=False)
-    with pytest.raises(ValueError, match="train_step of its own=True"):
-        jit_compile_replicas(own)
+    with pytest.raises(ValueError, match=r"own steps=\['train_step'\]"):
+        distribute(own)

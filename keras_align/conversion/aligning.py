@@ -11,7 +11,11 @@ from keras_align.conversion.finding import find_attention, holders
 from keras_align.conversion.hosts import leave_host, make_host, needs_host
 from keras_align.conversion.recompiling import compilations, recompile
 from keras_align.conversion.supported import adapter_of, is_aligned
-from keras_align.conversion.swapping import make_aligned, snapshot
+from keras_align.conversion.swapping import (
+    attribute_names,
+    make_aligned,
+    snapshot,
+)
 
 
 def align_model(model, alignment="ct", alignment_weight=None, layers=None):
@@ -80,6 +84,8 @@ def align_model(model, alignment="ct", alignment_weight=None, layers=None):
         with keras_internals.variable_scope(model):
             for each, config, weight in assigned:
                 undo.callback(snapshot(each.layer))
+                if isinstance(weight, keras.Variable):
+                    undo.callback(setattr, weight, "trainable", weight.trainable)
                 make_aligned(each.layer, config, weight)
         attention = [each.layer for each in chosen]
         for holder in filter(needs_host, [*attention, *holding]):
@@ -136,3 +142,10 @@ def _check_layers(chosen):
             "Call `keras_align.strip_alignment(model)` first, or choose others with "
             "`layers`."
         )
+    for each in chosen:
+        own = sorted(vars(each.layer).keys() & set(attribute_names()))
+        if own:
+            raise ValueError(
+                f"Argument `model`: the attention layer {each.path} has attributes "
+                f"that an aligned layer needs for itself. Received: {own}"
+            )

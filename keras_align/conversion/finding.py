@@ -39,7 +39,7 @@ def find_attention(model):
             "Argument `model` must be a keras.Model or keras.layers.Layer. "
             f"Received: model={model!r}"
         )
-    supported, others, seen, taken = [], [], set(), {}
+    supported, others, seen, taken = [], [], set(), set()
 
     def visit(layer, names):
         if id(layer) in seen:
@@ -55,9 +55,13 @@ def find_attention(model):
             others.append(Found(unique(names, layer), layer))
 
     def unique(names, layer):
-        path = "/".join(names) or layer.name
-        taken[path] = taken.get(path, 0) + 1
-        return path if taken[path] == 1 else f"{path}_{taken[path]}"
+        path = first = "/".join(names) or layer.name
+        number = 1
+        while path in taken:
+            number += 1
+            path = f"{first}_{number}"
+        taken.add(path)
+        return path
 
     visit(model, ())
     return supported, others

@@ -80,7 +80,7 @@ def needs_host(layer):
             config = keras.saving.serialize_keras_object(layer)
     except Exception:  # without a config it cannot be saved, and Keras will say so
         return True
-    return _described(config) < aligned
+    return _described(config, set()) < aligned
 
 
 def make_host(layer):
@@ -171,15 +171,22 @@ def _align_once(host, found, option):
             make_host(holder)
 
 
-def _described(config):
-    """Number of aligned attention layers that a serialised config would rebuild."""
+def _described(config, seen):
+    """Number of aligned attention layers that a serialised config would rebuild.
+
+    What stands in it twice, noted in `seen`, is one.
+    """
     if isinstance(config, (list, tuple)):
-        return sum(_described(item) for item in config)
+        return sum(_described(item, seen) for item in config)
     if not isinstance(config, dict):
         return 0
     name = config.get("registered_name")
-    if name == f"{_PACKAGE}>{_NAME}":
+    of_host = name == f"{_PACKAGE}>{_NAME}"
+    if not of_host and name not in map(keras.saving.get_registered_name, PLAIN_CLASSES):
+        return sum(_described(value, seen) for value in config.values())
+    if repr(config) in seen:
+        return 0
+    seen.add(repr(config))
+    if of_host:
         return sum(each is not None for each in config["config"][_KEY]["alignments"])
-    if name in map(keras.saving.get_registered_name, PLAIN_CLASSES):
-        return int(config["config"]["alignment"] is not None)
-    return sum(_described(value) for value in config.values())
+    return int(config["config"]["alignment"] is not None)

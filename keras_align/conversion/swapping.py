@@ -33,13 +33,13 @@ def make_plain(layer):
     if layer._alignment_tracker is not None:
         layer._alignment_tracker.part()
     layer.__class__ = plain_class(type(layer))
-    keras_internals.remove_attributes(layer, _attribute_names())
+    keras_internals.remove_attributes(layer, attribute_names())
 
 
 def snapshot(layer):
     """Returns a function that undoes a later `make_aligned` or `make_plain`."""
     cls = type(layer)
-    before = {name: getattr(layer, name, _MISSING) for name in _attribute_names()}
+    before = {name: getattr(layer, name, _MISSING) for name in attribute_names()}
 
     def undo():
         layer.__class__ = cls
@@ -77,7 +77,7 @@ def checked(alignment, alignment_weight):
     return serialize_alignment(alignment)
 
 
-def _attribute_names():
+def attribute_names():
     """Names of the attributes that an aligned layer has beyond its plain parent."""
     probe = AlignedAttention()
     probe._set_alignment(None, None)

@@ -94,7 +94,7 @@ class AlignedAttention:
         check_divergence(divergence, self.alignment)
         count = ops.cast(ops.size(divergence), "float32")  # 0 in an empty batch
         loss = ops.sum(divergence) / ops.maximum(count, 1.0)
-        self._track(loss, ops.minimum(count, 1.0))
+        self._track(loss, count)
         self._calls += 1
         # A layer called n times in a step counts as the mean of its calls.
         change = (loss - self._loss_of_calls) / self._calls
@@ -130,24 +130,15 @@ class AlignedAttention:
 
     def save_own_variables(self, store):
         """Saves all but the variables that are settings: a weight and its factor."""
-        for index, variable in enumerate(self._saved_variables()):
-            store[str(index)] = variable
+        settings = self.alignment_weight, self.alignment_factor
+        with keras_internals.without_variables(self, settings):
+            super().save_own_variables(store)
 
     def load_own_variables(self, store):
         """The inverse of `save_own_variables`."""
-        variables = self._saved_variables()
-        if len(store.keys()) != len(variables):
-            raise ValueError(
-                f"Layer '{self.name}' has {len(variables)} variables of its own. "
-                f"Received: {len(store.keys())} saved ones"
-            )
-        for index, variable in enumerate(variables):
-            variable.assign(store[str(index)])
-
-    def _saved_variables(self):
-        own = keras_internals.own_variables(self)
-        settings = {id(self.alignment_weight), id(self.alignment_factor)}
-        return [each for each in own if id(each) not in settings]
+        settings = self.alignment_weight, self.alignment_factor
+        with keras_internals.without_variables(self, settings):
+            super().load_own_variables(store)
 
 
 def check_divergence(divergence, alignment):

@@ -5,11 +5,13 @@ import weakref
 import keras
 from keras import ops
 
+from keras_align import keras_internals
+
 _NAME = "alignment_loss"
 
 
 class AlignmentLoss(keras.metrics.Mean):
-    """Mean divergence of one layer over the steps since the last reset, unweighted.
+    """Mean divergence of one layer over the samples since the last reset, unweighted.
 
     Keras puts the metrics of all layers into the logs by their names. Of the aligned
     layers of a model the first reports `alignment_loss`, the sum over the layers
@@ -55,10 +57,20 @@ class AlignmentLoss(keras.metrics.Mean):
         return super().result()
 
     def result(self):
-        logs = {}
-        if self.reporting and self._peers()[0] is self:
+        logs, reporting = {}, self._is_reporting()
+        if reporting and self._peers()[0] is self:
             total = sum(tracker.mean() for tracker in self._peers())
             logs[_NAME] = ops.convert_to_tensor(total)
-        if self.reporting and self.reporting_layer:
+        if reporting and self.reporting_layer:
             logs[f"{_NAME}/{self._layer_name}"] = self.mean()
         return logs
+
+    def _is_reporting(self):
+        """Whether training went on since the last reset.
+
+        A step that is being traced tells by what was traced last; when `fit` asks at
+        the end of an epoch, nothing need have been traced in it.
+        """
+        if keras_internals.runs_tensorflow_eagerly():
+            return bool(ops.convert_to_numpy(self.count) > 0)
+        return self.reporting

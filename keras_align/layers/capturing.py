@@ -1,9 +1,14 @@
 """Looking at what a layer computes while it is called."""
 
 import contextlib
+import functools
+import inspect
+import threading
 
 import keras
 from keras import ops
+
+_LOCK = threading.RLock()
 
 
 @contextlib.contextmanager
@@ -18,16 +23,51 @@ def replaced(layer, method, make):
         method: string, name of the method.
         make: function from the method to what replaces it.
     """
-    original = getattr(layer, method)
-    before = vars(layer).get(method)  # as a method that is replaced already
-    layer.__dict__[method] = make(original)
+    with _LOCK:
+        inner = vars(layer).get(method)
+        if not isinstance(inner, _Replaceable):
+            inner = _Replaceable(getattr(layer, method), inner)
+            layer.__dict__[method] = inner
+        inner.users += 1
+    inner.stack.append(make(inner.stack[-1]))
     try:
         yield
     finally:
-        if before is None:
+        inner.stack.pop()
+        with _LOCK:
+            inner.users -= 1
+            if not inner.users:
+                inner.restore(layer, method)
+
+
+class _Replaceable:
+    """A method of one layer that every thread can replace for itself.
+
+    The replicas of a `tf.distribute.MirroredStrategy` call a layer in threads, which
+    take turns wherever the replicas reduce something.
+    """
+
+    def __init__(self, original, own):
+        functools.update_wrapper(self, original)
+        self.original, self.own = original, own
+        self.users, self.local = 0, threading.local()
+
+    def __call__(self, *args, **kwargs):
+        return self.stack[-1](*args, **kwargs)
+
+    @property
+    def stack(self):
+        """What stands for the method in this thread, the last one on top."""
+        if not hasattr(self.local, "stack"):
+            self.local.stack = [self.original]
+        return self.local.stack
+
+    def restore(self, layer, method):
+        """Undoes the replacement: the method is the instance's own, if it had one."""
+        if self.own is None:
             del layer.__dict__[method]
         else:
-            layer.__dict__[method] = before
+            layer.__dict__[method] = self.own
 
 
 def watched(layer, method, note):
@@ -62,7 +102,7 @@ def captured_arguments(layer, method="_compute_attention"):
 
     Args:
         layer: attention layer.
-        method: string, name of a method whose first arguments are `query` and `key`.
+        method: string, name of a method whose first parameters are a query and a key.
 
     Yields:
         List, empty at first, of pairs of a query and a key, one for each call.
@@ -70,9 +110,11 @@ def captured_arguments(layer, method="_compute_attention"):
     pairs = []
 
     def capturing(original):
+        parameters = list(inspect.signature(original).parameters)[:2]
+
         def call(*args, **kwargs):
-            named = (kwargs[x] for x in ("query", "key") if x in kwargs)
-            pairs.append(tuple(map(_unchanged, [*args[:2], *named])))
+            named = {**dict(zip(parameters, args, strict=False)), **kwargs}
+            pairs.append(tuple(_unchanged(named[name]) for name in parameters))
             return original(*args, **kwargs)
 
         return call

@@ -1,4 +1,4 @@
-"""Callbacks for `fit`."""
+"""The rise of the alignment's weight while training begins."""
 
 import math
 

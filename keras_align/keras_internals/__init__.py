@@ -1,0 +1,59 @@
+"""The one place that uses private names of Keras (3.15)."""
+
+from keras_align.keras_internals.calls import (
+    called_root,
+    full_precision,
+    losses_of_stateless_step,
+    runs_tensorflow_eagerly,
+    token_mask,
+    training_of_call,
+)
+from keras_align.keras_internals.compiling import (
+    compile_arguments,
+    fresh_optimizer,
+    variable_scope,
+)
+from keras_align.keras_internals.fitting import (
+    accumulate_across_replicas,
+    build_with_local_batches,
+    execute_step_by_step,
+    is_first_process,
+    skip_batches,
+)
+from keras_align.keras_internals.layers import (
+    flattened,
+    has_build,
+    name_scope,
+    remove_attributes,
+    sublayers,
+    track_first,
+    unlocked,
+    when_built,
+    without_variables,
+)
+
+__all__ = [
+    "accumulate_across_replicas",
+    "build_with_local_batches",
+    "called_root",
+    "compile_arguments",
+    "execute_step_by_step",
+    "flattened",
+    "fresh_optimizer",
+    "full_precision",
+    "has_build",
+    "is_first_process",
+    "losses_of_stateless_step",
+    "name_scope",
+    "remove_attributes",
+    "runs_tensorflow_eagerly",
+    "skip_batches",
+    "sublayers",
+    "token_mask",
+    "track_first",
+    "training_of_call",
+    "unlocked",
+    "variable_scope",
+    "when_built",
+    "without_variables",
+]

@@ -1,0 +1,62 @@
+"""How a model was compiled."""
+
+import contextlib
+import inspect
+
+import keras
+
+_GATHERING = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
+_WEIGHT_DECAY = (
+    "_exclude_from_weight_decay",
+    "_exclude_from_weight_decay_pattern",
+)
+
+
+def variable_scope(model):
+    """The scope of the `tf.distribute` strategy that the model was created under."""
+    strategy = getattr(model, "_distribute_strategy", None)
+    return contextlib.nullcontext() if strategy is None else strategy.scope()
+
+
+def compile_arguments(model):
+    """The arguments with which the model was compiled, as they were given.
+
+    Raises:
+        TypeError: if the model's own `compile` takes others, which Keras does not keep.
+    """
+    other = _own_compile_parameters(type(model)) - {"sampler"}
+    if other:
+        raise TypeError(f"It has arguments that Keras does not keep: {sorted(other)}")
+    scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    arguments = dict(model._compile_config.config)
+    if model.dtype_policy.name == "mixed_float16" and not scaled:
+        arguments["auto_scale_loss"] = False
+    if "sampler" in inspect.signature(model.compile).parameters:
+        arguments["sampler"] = model.sampler  # of a generative task of keras-hub
+    return arguments
+
+
+def _own_compile_parameters(cls):
+    """Names of the arguments that overridden `compile`s take beyond Keras's own."""
+    known = inspect.signature(keras.Model.compile).parameters
+    names = set()
+    for each in cls.__mro__:
+        if each is keras.Model:
+            break
+        if "compile" in vars(each):
+            _, *given = inspect.signature(vars(each)["compile"]).parameters.values()
+            names |= {x.name for x in given if x.kind not in _GATHERING}
+    return names - set(known)
+
+
+def fresh_optimizer(optimizer):
+    """An equal optimizer without slots; the same one if it has none yet."""
+    if not isinstance(optimizer, keras.optimizers.Optimizer) or not optimizer.built:
+        return optimizer
+    fresh = type(optimizer).from_config(optimizer.get_config())
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        fresh.inner_optimizer = fresh_optimizer(optimizer.inner_optimizer)
+    for name in _WEIGHT_DECAY:
+        if hasattr(optimizer, name):
+            setattr(fresh, name, getattr(optimizer, name))
+    return fresh

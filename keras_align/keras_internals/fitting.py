@@ -1,0 +1,147 @@
+"""The loop of `fit`."""
+
+import keras
+
+
+def build_with_local_batches(model):
+    """Lets `fit` build a model for the values of several workers.
+
+    Keras hands them on as they are if each worker has one replica.
+    """
+
+    def maybe_build(iterator=None, data_batch=None):
+        strategy = model.distribute_strategy
+        for _, _, batches in iterator or ():
+            data_batch = keras.tree.map_structure(
+                lambda value: strategy.experimental_local_results(value)[0],
+                next(batches),
+            )
+            break
+        with strategy.scope():
+            model._symbolic_build(data_batch=data_batch)
+
+    model._maybe_symbolic_build = maybe_build
+
+
+def execute_step_by_step(model):
+    """Lets `fit` and `evaluate` of several replicas take `steps_per_execution`.
+
+    Keras's loop over steps inside a graph fails for the data of several replicas.
+    """
+    import tensorflow as tf
+
+    def make(step):
+        one_step = model._make_function(step)
+
+        def function(iterator):
+            logs, steps = None, model.steps_per_execution
+            for _ in range(steps):
+                try:
+                    model.steps_per_execution = 1
+                    logs = one_step(iterator)
+                except (StopIteration, tf.errors.OutOfRangeError):
+                    if logs is None:
+                        raise
+                    break  # the last execution of an epoch may be shorter
+                finally:
+                    model.steps_per_execution = steps
+            return logs
+
+        return function
+
+    def make_train_function(force=False):
+        if force or model.train_function is None:
+            model.train_function = make(model.train_step)
+
+    def make_test_function(force=False):
+        if force or model.test_function is None:
+            model.test_function = make(model.test_step)
+
+    model.make_train_function = make_train_function
+    model.make_test_function = make_test_function
+
+
+def accumulate_across_replicas(optimizer):
+    """Lets an optimizer with `gradient_accumulation_steps` serve several replicas.
+
+    Keras decides in each replica whether to apply what was accumulated, and
+    `tf.distribute` allows no reduction there; it can be decided for all of them.
+    """
+    import tensorflow as tf
+
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    steps = inner.gradient_accumulation_steps
+    if not steps or tf.distribute.get_strategy().num_replicas_in_sync == 1:
+        return
+
+    def increment(gradients, accumulated):
+        inner._backend_increment_gradient_accumulators(gradients, accumulated)
+
+    def update(gradients, accumulated, weights):
+        pairs = zip(gradients, accumulated, strict=True)
+        means = [(gradient + each) / steps for gradient, each in pairs]
+        inner._apply_weight_decay(weights)
+        inner._backend_update_step(
+            inner._clip_gradients(means), weights, inner.learning_rate
+        )
+        inner._backend_reset_gradient_accumulators()
+
+    def apply_for_all(strategy, gradients, weights):
+        all_of = strategy.extended.call_for_each_replica
+        indices = map(inner._get_variable_index, weights)
+        accumulated = [inner._accumulated_gradients[index] for index in indices]
+        keras.ops.cond(
+            (inner._iterations + 1) % steps == 0,
+            lambda: all_of(update, args=(gradients, accumulated, weights)),
+            lambda: all_of(increment, args=(gradients, accumulated)),
+        )
+
+    def apply(gradients, weights):
+        context = tf.distribute.get_replica_context()
+        context.merge_call(apply_for_all, args=(gradients, weights))
+
+    inner._backend_apply_gradients = apply
+
+
+def is_first_process(model):
+    """Whether this is the first, or the only, of the processes that train a model."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.process_index() == 0
+    strategy = getattr(model, "distribute_strategy", None)
+    resolver = getattr(strategy, "cluster_resolver", None)
+    if resolver is None or not resolver.task_type:
+        return True
+    return resolver.task_type == "chief" or (
+        resolver.task_type == "worker" and resolver.task_id == 0
+    )
+
+
+def skip_batches(model, batches, when_built):
+    """Lets `fit` read as many batches as were trained on already, without a step.
+
+    Args:
+        model: `keras.Model`, compiled.
+        batches: int >= 0.
+        when_built: function, called once the metrics of the model are built.
+    """
+    function, steps = model.train_function, model.steps_per_execution
+    left = -(-batches // steps)
+
+    def skip_or_train(*arguments):
+        nonlocal left
+        if not left:
+            model.train_function = function
+            return function(*arguments)
+        left -= 1
+        if keras.backend.backend() == "tensorflow":
+            for _, batch in zip(range(steps), *arguments, strict=False):
+                model._symbolic_build(data_batch=batch)
+            when_built()
+        logs = {} if left else model.get_metrics_result()
+        # JAX hands a state through; the others have read the data already.
+        return (logs, arguments[0]) if keras.backend.backend() == "jax" else logs
+
+    if left:
+        model.train_function = skip_or_train

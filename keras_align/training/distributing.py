@@ -1,0 +1,174 @@
+"""`fit` and `evaluate` under the strategies of `tf.distribute`."""
+
+import functools
+
+import keras
+
+from keras_align import keras_internals
+
+
+def distribute(model, jit_compile=True):
+    """Lets `fit` and `evaluate` run as they should under a `tf.distribute` strategy.
+
+    Keras's own training loop, with its progress bar, metrics, callbacks and
+    checkpoints, gets a step that
+
+    - computes losses and gradients under XLA on every replica. `compile(
+      jit_compile=True)` puts the whole distributed step under XLA, which
+      `tf.distribute.MirroredStrategy` cannot run. Gradients are reduced and applied
+      outside. On a TPU everything is compiled anyhow.
+    - weights the loss of each replica by its samples. Where the replicas' shares of a
+      batch are of different sizes, as in the last batch of an epoch, the step is that
+      of one device; with Keras's own, samples count differently. A replica may be left
+      without a sample.
+    - runs under `tf.distribute.MultiWorkerMirroredStrategy`, where Keras's own fails.
+
+    Args:
+        model: `keras.Model` on the TensorFlow backend, made in the strategy's scope and
+            compiled with `jit_compile=False`, without a `train_step` or `test_step` of
+            its own. Compiled again, it keeps the step.
+        jit_compile: bool, whether to use XLA. Defaults to `True`.
+
+    Returns:
+        `model`.
+
+    Raises:
+        ValueError: if `model` is not as described.
+
+    Example:
+
+    >>> import tensorflow as tf
+    >>> strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    >>> with strategy.scope():
+    ...     inputs = keras.Input((5, 8))
+    ...     layer = keras_align.AlignedMultiHeadAttention(2, 4)
+    ...     model = keras.Model(inputs, layer(inputs, inputs))
+    ...     model.compile("adam", "mse", jit_compile=False)
+    >>> model = keras_align.training.distribute(model)
+    >>> x = np.ones((8, 5, 8))
+    >>> history = model.fit(x, x, verbose=0)
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            "`distribute` is for the TensorFlow backend; on JAX use "
+            f"`keras.distribution`. Received: backend {keras.backend.backend()}"
+        )
+    _check(model)
+    strategy = model.distribute_strategy
+    model.train_step = functools.partial(_train_step, model, jit_compile)
+    model.test_step = functools.partial(_test_step, model, jit_compile)
+    if strategy.num_replicas_in_sync > 1 and not _is_tpu(strategy):
+        keras_internals.execute_step_by_step(model)
+    if _is_multi_worker(strategy):
+        keras_internals.build_with_local_batches(model)
+    model.train_function = model.test_function = None
+    return model
+
+
+def _check(model):
+    own = [
+        name
+        for name in ("train_step", "test_step")
+        if getattr(type(model), name) is not getattr(keras.Model, name)
+    ]
+    if not model.compiled or model.jit_compile or model.run_eagerly or own:
+        raise ValueError(
+            "Argument `model` must be compiled with `jit_compile=False` and "
+            "`run_eagerly=False`, and have no `train_step` or `test_step` of its own. "
+            f"Received: {type(model).__name__} '{model.name}' with "
+            f"compiled={model.compiled}, "
+            f"jit_compile={model.compiled and model.jit_compile}, "
+            f"run_eagerly={model.compiled and model.run_eagerly}, own steps={own}"
+        )
+
+
+def _train_step(model, jit_compile, data):
+    """One step of one replica, as `keras.Model.train_step`."""
+    import tensorflow as tf
+
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    weights = model.trainable_weights
+    samples, share = _samples_and_share(x)
+
+    @_compiled(jit_compile)
+    def compute(x, y, sample_weight, share):
+        with tf.GradientTape() as tape:
+            outputs = model(x, training=True)
+            loss = model.compute_loss(x, y, outputs, sample_weight, training=True)
+            scaled = model.optimizer.scale_loss(loss * tf.cast(share, loss.dtype))
+        gradients = tape.gradient(scaled, [each.value for each in weights])
+        return outputs, loss, gradients
+
+    outputs, loss, gradients = compute(x, y, sample_weight, share)
+    keras_internals.accumulate_across_replicas(model.optimizer)
+    model.optimizer.apply_gradients(zip(gradients, weights, strict=True))
+    return _logs(model, x, y, outputs, sample_weight, loss, samples)
+
+
+def _test_step(model, jit_compile, data):
+    """The evaluation of a batch of one replica, as `keras.Model.test_step`."""
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+
+    @_compiled(jit_compile)
+    def compute(x, y, sample_weight):
+        outputs = model(x, training=False)
+        loss = model.compute_loss(x, y, outputs, sample_weight, training=False)
+        return outputs, loss
+
+    outputs, loss = compute(x, y, sample_weight)
+    samples, _ = _samples_and_share(x)
+    return _logs(model, x, y, outputs, sample_weight, loss, samples)
+
+
+def _compiled(jit_compile):
+    """Decorates what a replica computes, for XLA or not at all.
+
+    It is called whenever `fit` traces its step, so it never knows former weights.
+    """
+    import tensorflow as tf
+
+    if not jit_compile or _is_tpu(tf.distribute.get_strategy()):
+        return lambda function: function
+    return tf.function(jit_compile=True)
+
+
+def _samples_and_share(x):
+    """Samples of this replica, and how much more than the mean of all they are."""
+    import tensorflow as tf
+
+    samples = tf.shape(keras.tree.flatten(x)[0])[0]
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    if replicas == 1:
+        return samples, 1.0
+    count = tf.cast(samples, "float32")
+    total = tf.distribute.get_replica_context().all_reduce("SUM", count)
+    return samples, count * replicas / total
+
+
+def _logs(model, x, y, outputs, sample_weight, loss, samples):
+    """Updates the metrics of this replica and returns their values."""
+    import tensorflow as tf
+
+    strategy = tf.distribute.get_strategy()
+    for metric in model.metrics:
+        if metric.name == "loss":  # the mean of no sample is not a number
+            loss = tf.where(samples > 0, loss, tf.zeros_like(loss))
+            replicas = tf.cast(strategy.num_replicas_in_sync, loss.dtype)
+            metric.update_state(loss * replicas, sample_weight=samples)
+    logs = model.compute_metrics(x, y, outputs, sample_weight)
+    if _is_multi_worker(strategy):
+        # Keras takes the mean over their first axis.
+        logs = {name: tf.reshape(value, (1,)) for name, value in logs.items()}
+    return logs
+
+
+def _is_multi_worker(strategy):
+    import tensorflow as tf
+
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
+def _is_tpu(strategy):
+    import tensorflow as tf
+
+    return isinstance(strategy, tf.distribute.TPUStrategy)

@@ -1,0 +1,119 @@
+"""Batches in an order that is known beforehand."""
+
+import keras
+import numpy as np
+from keras import tree
+
+from keras_align import checks
+
+
+class ShuffledBatches(keras.utils.PyDataset):
+    """Arrays in batches, shuffled anew in every epoch by a seed and the epoch alone.
+
+    A run that was interrupted can therefore go on in mid-epoch with the batches that
+    are left, see `keras_align.BackupAndResume`. Pass `shuffle=False` to `fit`. Tasks of
+    keras-hub take `as_dataset()`.
+
+    Args:
+        inputs: array, or nested structure of arrays, with the samples along the first
+            axis.
+        targets: array or nested structure of arrays, or `None`.
+        batch_size: int > 0, samples of a step; of all replicas and processes together.
+        seed: int >= 0. Defaults to `0`.
+        drop_remainder: bool, whether to leave out the last samples of an epoch that
+            fill no batch; they are others in each epoch. XLA then compiles once.
+            Defaults to `True`.
+        num_shards: int > 0, number of processes of which each feeds its own part of
+            every batch, as on JAX with `DataParallel(auto_shard_dataset=False)`.
+            Defaults to `1`.
+        shard_index: int >= 0, which part this process feeds. Defaults to `0`.
+
+    Attributes:
+        epoch: int, of which the order is. Set by `BackupAndResume(data=...)`, else
+            counted by `fit`, which cannot count those of `as_dataset()`.
+
+    Raises:
+        ValueError: if an argument is wrong.
+
+    Example:
+
+    >>> batches = keras_align.training.ShuffledBatches(np.arange(10), None, 4)
+    >>> len(batches), batches[0][0].shape
+    (2, (4,))
+    """
+
+    def __init__(
+        self,
+        inputs,
+        targets,
+        batch_size,
+        seed=0,
+        drop_remainder=True,
+        num_shards=1,
+        shard_index=0,
+    ):
+        super().__init__()
+        self._data = (inputs,) if targets is None else (inputs, targets)
+        lengths = {len(each) for each in tree.flatten(self._data)}
+        if len(lengths) != 1:
+            raise ValueError(
+                "Arguments `inputs` and `targets` must have the same number of samples "
+                f"everywhere. Received: {sorted(lengths)} samples"
+            )
+        (self._samples,) = lengths
+        checks.count("seed", seed)
+        checks.count("shard_index", shard_index)
+        for name, value in (("batch_size", batch_size), ("num_shards", num_shards)):
+            checks.positive_integer(name, value)
+        if shard_index >= num_shards or batch_size % num_shards:
+            raise ValueError(
+                "Arguments `shard_index` must be below `num_shards`, which must divide "
+                f"`batch_size`. Received: shard_index={shard_index}, "
+                f"num_shards={num_shards}, batch_size={batch_size}"
+            )
+        self.batch_size, self.seed, self.epoch = batch_size, seed, 0
+        self.drop_remainder = drop_remainder
+        self._shards = shard_index, num_shards
+        if not len(self):
+            raise ValueError(
+                f"Argument `batch_size` must be at most the {self._samples} samples. "
+                f"Received: batch_size={batch_size}"
+            )
+
+    def __len__(self):
+        whole, rest = divmod(self._samples, self.batch_size)
+        return whole + int(rest > 0 and not self.drop_remainder)
+
+    def __getitem__(self, index):
+        generator = np.random.default_rng((self.seed, self.epoch))
+        order = generator.permutation(self._samples)
+        rows = order[index * self.batch_size : (index + 1) * self.batch_size]
+        part, parts = self._shards
+        rows = np.array_split(rows, parts)[part]
+        return tree.map_structure(lambda array: np.asarray(array)[rows], self._data)
+
+    def on_epoch_end(self):
+        self.epoch += 1
+
+    def as_dataset(self):
+        """The batches as a `tf.data.Dataset`, in the order of `epoch` when it begins.
+
+        Returns:
+            `tf.data.Dataset` of known length, of inputs or pairs of inputs and targets.
+        """
+        import tensorflow as tf
+
+        def spec(array):
+            array = tf.convert_to_tensor(array)
+            size = array.shape[0] if self.drop_remainder else None
+            return tf.TensorSpec((size, *array.shape[1:]), array.dtype)
+
+        def batches():
+            for index in range(len(self)):
+                yield self[index]
+
+        dataset = tf.data.Dataset.from_generator(
+            batches, output_signature=tree.map_structure(spec, self[0])
+        )
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(self)))
+        return dataset.prefetch(tf.data.AUTOTUNE)

@@ -1,0 +1,89 @@
+"""Batches whose order is a function of seed and epoch."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_align.training import ShuffledBatches
+
+X = {"a": np.arange(10), "b": np.arange(20).reshape(10, 2)}
+Y = np.arange(10) % 2
+
+
+def rows(batches):
+    return np.concatenate([batch[0]["a"] for batch in batches])
+
+
+def test_every_epoch_has_all_samples_in_an_order_of_its_own():
+    batches = ShuffledBatches(X, Y, 3, seed=5, drop_remainder=False)
+    orders = []
+    for batches.epoch in range(3):
+        assert [len(y) for _, y in batches] == [3, 3, 3, 1]
+        orders.append(tuple(rows(batches)))
+        for x, y in batches:
+            np.testing.assert_array_equal(x["b"], X["b"][x["a"]])
+            np.testing.assert_array_equal(y, Y[x["a"]])
+    assert all(sorted(order) == list(range(10)) for order in orders)
+    assert len(set(orders)) == 3
+    again = ShuffledBatches(X, Y, 3, seed=5, drop_remainder=False)
+    again.epoch = 1
+    assert tuple(rows(again)) == orders[1]
+    again.seed = 6
+    assert tuple(rows(again)) != orders[1]
+
+
+def test_the_remainder_is_left_out():
+    batches = ShuffledBatches(X, Y, 4)
+    assert len(batches) == 2 and {len(y) for _, y in batches} == {4}
+
+
+def test_shards_are_the_parts_of_every_batch():
+    whole = ShuffledBatches(X, Y, 4)
+    parts = [ShuffledBatches(X, Y, 4, num_shards=2, shard_index=i) for i in (0, 1)]
+    for index in range(len(whole)):
+        joined = np.concatenate([part[index][0]["a"] for part in parts])
+        np.testing.assert_array_equal(joined, whole[index][0]["a"])
+
+
+def test_the_dataset_has_the_same_batches():
+    pytest.importorskip("tensorflow")
+    batches = ShuffledBatches(X, Y, 4, drop_remainder=False)
+    dataset = batches.as_dataset()
+    assert int(dataset.cardinality()) == len(batches)
+    for batches.epoch in (0, 1):
+        found = [x["a"].numpy() for x, _ in dataset]
+        np.testing.assert_array_equal(np.concatenate(found), rows(batches))
+    strings = ShuffledBatches(np.array(["a", "b"], object), None, 2).as_dataset()
+    assert sorted(next(iter(strings))[0].numpy()) == [b"a", b"b"]
+
+
+def test_fit_counts_the_epochs():
+    seen = []
+
+    class Noting(ShuffledBatches):
+        def on_epoch_end(self):
+            super().on_epoch_end()
+            seen.append(self.epoch)
+
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
+    model.compile("sgd", "mse", jit_compile=False)
+    batches = Noting(X["b"].astype("float32"), Y, 5)
+    model.fit(batches, epochs=3, shuffle=False, verbose=0)
+    assert seen == sorted(set(seen)) and len(seen) >= 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"batch_size": 0}, "`batch_size` must be a positive integer"),
+        ({"batch_size": 11}, "at most the 10 samples"),
+        ({"seed": -1}, "`seed` must be an integer >= 0"),
+        ({"num_shards": 2, "shard_index": 2}, "`shard_index` must be below"),
+        ({"num_shards": 3}, "must divide `batch_size`"),
+        ({"targets": np.arange(9)}, r"same number of samples .*\[9, 10\]"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        ShuffledBatches(**{"inputs": X, "targets": Y, "batch_size": 4, **arguments})

@@ -1,0 +1,85 @@
+"""Trains under a strategy of `tf.distribute`, as a process of its own.
+
+Usage: python train_distributed.py FILE.json STRATEGY JIT SETTING...
+
+STRATEGY is one, mirrored (on two logical CPUs) or multiworker (as the variable
+TF_CONFIG says); JIT is 0 or 1. Writes what `fit` and `evaluate` log and the norms of
+the final weights, for each of the settings.
+"""
+
+import json
+import pathlib
+import sys
+
+import contracts
+import keras
+import tensorflow as tf
+
+from keras_align import AdversarialAlignment
+from keras_align.training import distribute
+
+# Batches of 4, 4 and 1: the last leaves a replica without a sample.
+X, Y = contracts.tokens(5, batch=9), contracts.tokens(5, batch=9, seed=1)
+SETTINGS = {
+    "plain": {},
+    "even": {"samples": 8},
+    "accumulated": {"gradient_accumulation_steps": 2},
+    "several": {"steps_per_execution": 2},
+    "float16": {"precision": "mixed_float16"},
+}
+
+
+def build(precision="float32", gradient_accumulation_steps=None, **options):
+    keras.utils.set_random_seed(0)
+    keras.config.set_dtype_policy(precision)
+    x = inputs = keras.Input((5, 8))
+    for subject, alignment in (
+        (contracts.MULTI_HEAD, "ct"),
+        (contracts.GROUPED_QUERY, "mmd"),
+        (contracts.MULTI_HEAD, AdversarialAlignment(learning_speed=1.0)),
+        (contracts.MULTI_HEAD, "ot"),
+    ):
+        layer = subject.make(alignment, alignment_weight=1.0)
+        x = layer(x, x)
+    model = keras.Model(inputs, x)
+    steps = gradient_accumulation_steps
+    optimizer = keras.optimizers.SGD(
+        0.01, momentum=0.9, gradient_accumulation_steps=steps
+    )
+    model.compile(optimizer, "mse", metrics=["mae"], jit_compile=False, **options)
+    return model
+
+
+def train(strategy, jit_compile, samples=9, **options):
+    with strategy.scope():
+        model = build(**options)
+    distribute(model, jit_compile=jit_compile)
+    fit = {"batch_size": 4, "epochs": 2, "shuffle": False, "verbose": 0}
+    data = X[:samples], Y[:samples]
+    logs = model.fit(*data, validation_data=data, **fit).history
+    return {**logs, "weights": [float(tf.norm(w.value)) for w in model.weights]}
+
+
+def make(name):
+    if name == "multiworker":
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if name == "one":
+        return tf.distribute.get_strategy()
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    two = [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.set_logical_device_configuration(cpu, two)
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+def main(file, name, jit_compile, *settings):
+    strategy = make(name)
+    found = {
+        setting: train(strategy, bool(int(jit_compile)), **SETTINGS[setting])
+        for setting in settings
+    }
+    found["replicas"] = strategy.num_replicas_in_sync
+    pathlib.Path(file).write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
