@@ -1,5 +1,7 @@
 """What adapters make of a call: whose tokens it is of, their masks, what is wrong."""
 
+import contextlib
+
 import keras
 import keras_hub
 import numpy as np
@@ -9,8 +11,10 @@ from keras import ops
 from keras_align import alignments
 from keras_align.adapters import AttentionAdapter, register_attention
 from keras_align.conversion import align_model, alignment_report
+from keras_align.diagnostics import measure_alignment, record_attention
 from keras_align.layers.adapted_attention import arguments_by_name
 from keras_align.layers.token_masks import token_masks
+from keras_align.recording import records
 
 pytestmark = pytest.mark.filterwarnings("ignore:Layer .* looks like it has unbuilt")
 
@@ -164,6 +168,38 @@ def test_a_mask_of_other_tokens_is_an_error():
         token_masks(MASK, None, MASK[:, None, :3], True)
 
 
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_measure_and_loss_count_the_same_tokens(policy):
+    keras.config.set_dtype_policy(policy)
+    x, mask = keras.Input((T, WIDTH)), keras.Input((1, T), dtype="bool")
+    layer = keras_hub.layers.CachedMultiHeadAttention(HEADS, SIZE, name="attention")
+    model = keras.Model([x, mask], layer(x, x, attention_mask=mask))
+    data = [vectors(B, T, WIDTH), MASK[:, None]]
+    values = []
+    for padding in (0.0, 9.0):
+        data[0][~MASK] = padding
+        values.append(measure_alignment(model, data).total)
+    assert values[0] == values[1]
+    plain = record_attention(model, data)["attention"]
+    align_model(model, "mmd", 1.0)
+    for record in (plain, record_attention(model, data)["attention"]):
+        np.testing.assert_array_equal(record.query_mask, MASK)
+        np.testing.assert_array_equal(record.key_mask, MASK)
+    model(data, training=True)
+    alignment = alignments.get_alignment("mmd")
+    wanted = alignment(plain.query, plain.key, query_mask=MASK, key_mask=MASK)
+    (loss,) = model.losses
+    assert float(loss) == pytest.approx(float(ops.mean(wanted)), rel=1e-4)
+
+
+def test_equal_inputs_of_two_tensors_are_measured_as_they_are_trained():
+    x = keras.Input((T, WIDTH))
+    layer = keras_hub.layers.CachedMultiHeadAttention(HEADS, SIZE, name="attention")
+    y = layer(x, x + 0.0, attention_mask=MASK[:, None])
+    record = record_attention(keras.Model(x, y), vectors(B, T, WIDTH))["attention"]
+    assert record.query_mask.all() and not record.key_mask.all()
+
+
 def test_wrong_arguments_of_an_adapter_are_named():
     for wrong in ({"query": "q"}, {"key": "k"}):
         with pytest.raises(ValueError, match=r"`query` and `key` .*together.*Received"):
@@ -254,6 +290,57 @@ def test_heads_first_with_as_many_tokens_as_heads(tokens):
         assert loss_of(layer, x) == pytest.approx(expected(layer, x, x), rel=1e-5)
 
 
+def attention_model():
+    inputs = keras.Input((T, WIDTH))
+    layer = keras.layers.MultiHeadAttention(HEADS, SIZE, name="attention")
+    return keras.Model(inputs, layer(inputs, inputs)), layer
+
+
+@pytest.mark.parametrize("convert", [False, True])
+def test_a_recording_inside_another(convert):
+    class Probe(keras.layers.Layer):
+        """Looks into an encoder while the model that holds it runs."""
+
+        def call(self, x):
+            if not isinstance(x, keras.KerasTensor) and probing:
+                inner.append(record_attention(encoder, data)["attention"])
+            return x
+
+    (encoder, layer), data = attention_model(), vectors(B, T, WIDTH)
+    inner, probing = [], []
+    model = keras.Model(encoder.input, encoder(Probe()(encoder.input)))
+    if convert:
+        align_model(model)
+    cls, (wanted,) = type(layer), record_attention(model, data).values()
+    probing.append(True)
+    outer = record_attention(model, data)
+    assert len(outer) == 2  # the call of the inner one, then its own
+    for record in (*inner, *outer.values()):
+        np.testing.assert_array_equal(record.query, wanted.query)
+    assert type(layer) is cls and "call" not in vars(layer)
+
+
+def test_nothing_is_recorded_between_batches():
+    (model, layer), data = attention_model(), vectors(B, T, WIDTH)
+    parts = records(model, data, batch_size=1, scores=False)
+    assert next(parts)[0] == "attention" and "call" not in vars(layer)
+    model(data)
+    assert len(list(parts)) == 1
+
+
+def test_a_recording_leaves_a_call_of_the_instance():
+    (model, layer), calls = attention_model(), []
+    plain = layer.call
+
+    def call(*args, **kwargs):
+        calls.append(1)
+        return plain(*args, **kwargs)
+
+    layer.__dict__["call"] = call
+    record_attention(model, vectors(B, T, WIDTH))
+    assert vars(layer)["call"] is call and len(calls) == 1
+
+
 def test_a_call_of_the_instance_is_refused():
     class Wrapped(Own):
         pass
@@ -271,6 +358,22 @@ def test_a_call_of_the_instance_is_refused():
         assert "`call` of its own" in row.note
         del layer.__dict__["call"]
         align_model(model)
+
+
+def test_a_recording_that_captures_nothing_is_an_error():
+    class Idle(AttentionAdapter):
+        def capture(self, layer):
+            return contextlib.nullcontext([])
+
+    class Silent(Own):
+        pass
+
+    register_attention(Silent, Idle())
+    inputs = keras.Input((T, WIDTH))
+    other = keras.layers.MultiHeadAttention(HEADS, SIZE)(inputs, inputs)
+    model = keras.Model(inputs, [Silent()(inputs), other])
+    with pytest.raises(RuntimeError, match="Silent captured no queries"):
+        measure_alignment(model, vectors(B, T, WIDTH))
 
 
 def test_a_boolean_mask_given_to_an_adapter_of_additive_ones():
