@@ -9,7 +9,7 @@ import pytest
 from keras import ops
 
 from keras_align import alignments
-from keras_align.adapters import AttentionAdapter, register_attention
+from keras_align.adapters import AttentionAdapter, register_attention, registry
 from keras_align.conversion import align_model, alignment_report
 from keras_align.diagnostics import measure_alignment, record_attention
 from keras_align.layers.adapted_attention import arguments_by_name
@@ -411,3 +411,27 @@ def test_queries_of_video_prism_are_scaled_as_learned():
     alignment = alignments.get_alignment("mmd")
     wanted = float(ops.mean(alignment(query, layer.key_dense(x))))
     assert loss_of(layer, x, x) == pytest.approx(wanted, rel=1e-4)
+
+
+def test_loading_names_the_class_to_register(monkeypatch):
+    class Unknown(Own):
+        pass
+
+    class Block(keras.layers.Layer):
+        def build(self, shape):
+            self.mixer = Unknown(name="mixer")
+            self.mixer.build(shape)
+
+        def call(self, x):
+            return self.mixer(x)
+
+    register_attention(Unknown)
+    inputs = keras.Input((T, WIDTH))
+    layers = Unknown(), Block()
+    align_model(keras.Model(inputs, [layer(inputs) for layer in layers]))
+    monkeypatch.delitem(registry._REGISTRY, Unknown)
+    for layer in layers:
+        config = layer.get_config()
+        message = r"0 were rebuilt.*Call `keras_align.register_attention\(Unknown\)`"
+        with pytest.raises(ValueError, match=message):
+            type(layer).from_config(config).build((None, T, WIDTH))
