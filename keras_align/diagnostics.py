@@ -7,7 +7,6 @@ from keras import ops
 
 from keras_align import checks, divergences
 from keras_align.conversion.reporting import format_table
-from keras_align.conversion.supported import head_size
 from keras_align.recording import AttentionRecord, record_attention, records
 
 __all__ = [
@@ -98,8 +97,8 @@ def measure_alignment(
     if bandwidth is not None:
         checks.positive("bandwidth", bandwidth)
     clouds, bandwidths = {}, {}
-    for path, layer, record in records(model, inputs, batch_size, scores=False):
-        bandwidths[path] = float(bandwidth or head_size(layer) ** 0.5)
+    for path, record in records(model, inputs, batch_size, scores=False):
+        bandwidths[path] = float(bandwidth or record.query.shape[-1] ** 0.5)
         if path not in clouds:
             clouds[path] = _Cloud(max_tokens, seed), _Cloud(max_tokens, seed)
         clouds[path][0].add(record.query, record.query_mask)

@@ -1,6 +1,7 @@
 """What attention layers compute on data: queries, keys, masks and scores."""
 
 import contextlib
+import functools
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -9,9 +10,12 @@ from keras import ops, tree
 from keras_align import checks
 from keras_align.conversion.finding import find_attention
 from keras_align.conversion.supported import ALIGNED_CLASSES, adapter_of, plain_class
-from keras_align.layers.adapted_attention import arguments_by_name
+from keras_align.layers.adapted_attention import (
+    arguments_by_name,
+    noted_self_attention,
+)
 from keras_align.layers.aligned_keras_attention import AlignedKerasAttention
-from keras_align.layers.capturing import captured_arguments
+from keras_align.layers.capturing import captured_arguments, replaced
 from keras_align.layers.token_masks import flatten_axes, token_masks
 
 
@@ -63,25 +67,24 @@ def record_attention(model, inputs, batch_size=32):
     (4, 2, 5, 5)
     """
     parts = {}
-    for path, _, record in records(model, inputs, batch_size, scores=True):
+    for path, record in records(model, inputs, batch_size, scores=True):
         parts.setdefault(path, []).append(record)
     return {path: _concatenate(records) for path, records in parts.items()}
 
 
 def records(model, inputs, batch_size, scores):
-    """Yields path, layer and `AttentionRecord` of every call in every batch."""
+    """Yields path and `AttentionRecord` of every call in every batch."""
     found, _ = find_attention(model)
     total = 0
-    with _recording(found, scores) as calls:
-        for batch in _batches(model, inputs, batch_size):
+    for batch in _batches(model, inputs, batch_size):
+        with _recording(found, scores) as calls:
             model(batch, training=False)
-            counts = {}
-            for path, layer, record in calls:
-                counts[path] = counts.get(path, 0) + 1
-                suffix = f"@{counts[path]}" if counts[path] > 1 else ""
-                yield path + suffix, layer, record
-            total += len(calls)
-            calls.clear()
+        counts = {}
+        for path, record in calls:
+            counts[path] = counts.get(path, 0) + 1
+            suffix = f"@{counts[path]}" if counts[path] > 1 else ""
+            yield path + suffix, record
+        total += len(calls)
     if not total:
         raise ValueError(
             f"Argument `model`: '{model.name}' calls no attention layer with queries "
@@ -126,22 +129,23 @@ def _batches(model, inputs, batch_size):
 def _recording(found, scores):
     """Puts a recording `call` on the instances; yields the list it appends to."""
     calls = []
-    try:
+    with contextlib.ExitStack() as stack:
         for each in found:
-            by_keras = plain_class(type(each.layer)) in ALIGNED_CLASSES
-            each.layer.__dict__["call"] = (
-                _recording_call(each, scores, calls)
-                if by_keras or isinstance(each.layer, AlignedKerasAttention)
-                else _adapted_recording_call(each, calls)
-            )
+            layer, adapter = each.layer, adapter_of(each.layer)
+            make = _recording_call if _is_by_keras(layer) else _adapted_recording_call
+            noted = stack.enter_context(noted_self_attention(layer, adapter))
+            make = functools.partial(make, each, adapter, noted, calls, scores)
+            stack.enter_context(replaced(layer, "call", make))
         yield calls
-    finally:
-        for each in found:
-            each.layer.__dict__.pop("call", None)
 
 
-def _recording_call(found, scores, calls):
-    layer, original = found.layer, found.layer.call
+def _is_by_keras(layer):
+    known = plain_class(type(layer)) in ALIGNED_CLASSES
+    return known or isinstance(layer, AlignedKerasAttention)
+
+
+def _recording_call(found, adapter, noted, calls, scores, original):
+    layer = found.layer
 
     def call(
         query,
@@ -168,46 +172,36 @@ def _recording_call(found, scores, calls):
                 **kwargs,
             )
         source, source_mask = (value, value_mask) if key is None else (key, key_mask)
+        same = noted.pop() if noted else query is source
         masks = query_mask, source_mask, attention_mask
         axes = getattr(layer, "_attention_axes", None)
         *projected, query_mask, key_mask, attention_mask = flatten_axes(
             *projected[0], *masks, axes
         )
-        masks = token_masks(
-            query_mask, key_mask, attention_mask, _same_tokens(query, source)
-        )
+        masks = token_masks(query_mask, key_mask, attention_mask, same)
         weights = _numpy(output[1]) if wanted else None
-        calls.append((found.path, layer, _make_record(*projected, *masks, weights)))
+        calls.append((found.path, _make_record(*projected, *masks, weights)))
         return output if return_attention_scores or not wanted else output[0]
 
     return call
 
 
-def _adapted_recording_call(found, calls):
+def _adapted_recording_call(found, adapter, noted, calls, scores, original):
     """As `_recording_call` for a class that has an adapter; without scores."""
-    layer, original, adapter = found.layer, found.layer.call, adapter_of(found.layer)
+    layer = found.layer
     heads = adapter.num_heads(layer)
 
     def call(*args, **kwargs):
-        given = arguments_by_name(original, args, kwargs)
+        given = arguments_by_name(type(layer).call.__get__(layer), args, kwargs)
         with adapter.capture(layer) as pairs:
             output = original(*args, **kwargs)
-        same = adapter.is_self_attention(layer, given)
-        masks = adapter.token_masks(layer, given, same)
-        for query, key in pairs:
+        same = noted.pop() if noted else adapter.is_self_attention(layer, given)
+        for query, key, *masks in adapter.masked_pairs(layer, given, same, pairs):
             key = ops.repeat(key, heads // key.shape[2], axis=2)
-            record = _make_record(query, key, *masks, None)
-            calls.append((found.path, layer, record))
+            calls.append((found.path, _make_record(query, key, *masks, None)))
         return output
 
     return call
-
-
-def _same_tokens(query, source):
-    """Whether two inputs are one; a cast to the compute dtype makes two of one."""
-    if query is source:
-        return True
-    return query.shape == source.shape and np.array_equal(_numpy(query), _numpy(source))
 
 
 def _make_record(query, key, query_mask, key_mask, scores):

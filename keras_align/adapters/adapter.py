@@ -6,6 +6,13 @@ import keras
 from keras import ops
 
 from keras_align.adapters import usual_names
+from keras_align.adapters.captured import (
+    check_calls,
+    heads_second,
+    masked_pairs,
+    splitting,
+)
+from keras_align.adapters.usual_names import check_parameter, first_number
 from keras_align.layers.capturing import calling_method, captured_arguments, watched
 from keras_align.layers.token_masks import token_masks
 
@@ -28,8 +35,9 @@ class AttentionAdapter:
 
     Args:
         query: string, attribute that holds the layer which projects queries. `None`,
-            the default, for one of the usual names.
-        key: string, the same for keys.
+            the default, for one of the usual names. Queries and keys are the outputs of
+            named projections in a layer with `_compute_attention` too.
+        key: string, the same for keys; given if `query` is.
         num_heads: string, attribute with the number of query heads, `None` as above.
         num_key_heads: string, attribute with the number of key heads; as many as query
             heads if there is none of the usual names.
@@ -39,12 +47,19 @@ class AttentionAdapter:
             `(B, N, T, S)`, also with 1 for any axis but the last, True or nonzero for
             what may be attended to. `None` if there is none. By default
             `"attention_mask"` or, in self-attention, `"mask"`, which Keras fills with
-            the mask of an embedding. The masks that Keras fills in for arguments
-            `query`, `value` and `key` count in any case.
+            the mask of an embedding. The masks that Keras fills in for the arguments
+            with the tokens of queries and keys, as `query_mask`, count in any case.
+        key_source: string, argument of `call` with the tokens of which keys are made.
+            If it is given to a call, and is not the very tensor of the queries, that
+            call is cross-attention. `None` if queries and keys are always of the same
+            tokens. By default one of the usual names, as `"key"`, `"value"`,
+            `"encoder_hidden_states"`, `"context"` or `"memory"`. Queries are made of
+            the argument `query`, or else of the first.
         additive_mask: bool, whether the mask is added to the scores: zero for what may
             be attended to, a large negative number elsewhere. Defaults to `False`.
         heads_first: bool, whether `_compute_attention` is given `(B, N, T, H)` and not
-            `(B, T, N, H)`. Defaults to `False`.
+            `(B, T, N, H)`. Defaults to `False`. The wrong one is an error, but for a
+            layer that always sees as many tokens as it has heads.
 
     Example:
 
@@ -68,13 +83,21 @@ class AttentionAdapter:
         num_key_heads=None,
         head_size=None,
         mask=_USUAL,
+        key_source=_USUAL,
         additive_mask=False,
         heads_first=False,
     ):
+        if (query is None) != (key is None) or (query and heads_first):
+            raise ValueError(
+                "Arguments `query` and `key` must be given together, and without "
+                "`heads_first`, which is of `_compute_attention`. Received: "
+                f"query={query!r}, key={key!r}, heads_first={heads_first}"
+            )
         self._query, self._key = query, key
         self._num_heads, self._num_key_heads = num_heads, num_key_heads
         self._head_size = head_size
         self._mask, self._additive = mask, additive_mask
+        self._key_source = key_source
         self._heads_first = heads_first
 
     def projections(self, layer):
@@ -92,7 +115,7 @@ class AttentionAdapter:
     def num_heads(self, layer):
         """Number of query heads."""
         names = [self._num_heads] if self._num_heads else usual_names.NUM_HEADS
-        number = _first_number(layer, names)
+        number = first_number(layer, names)
         if number is None:
             raise ValueError(
                 f"Layer '{layer.name}' of class {type(layer).__name__} does not tell "
@@ -105,12 +128,12 @@ class AttentionAdapter:
         names = (
             [self._num_key_heads] if self._num_key_heads else usual_names.NUM_KEY_HEADS
         )
-        return _first_number(layer, names) or self.num_heads(layer)
+        return first_number(layer, names) or self.num_heads(layer)
 
     def head_size(self, layer):
         """Size of a query or key head."""
         names = [self._head_size] if self._head_size else usual_names.HEAD_SIZE
-        number = _first_number(layer, names)
+        number = first_number(layer, names)
         return self.head_size_of_weights(layer) if number is None else number
 
     def head_size_of_weights(self, layer):
@@ -123,33 +146,50 @@ class AttentionAdapter:
         """Raises ValueError if it does not find in a built layer what it needs."""
         self.num_heads(layer), self.num_key_heads(layer), self.head_size(layer)
         own_capture = type(self).capture is not AttentionAdapter.capture
-        if not own_capture and not hasattr(layer, _ATTEND):
+        if self._query or not (own_capture or hasattr(layer, _ATTEND)):
             self.projections(layer)
+        named = {"mask": self._mask, "key_source": self._key_source}
+        for argument, name in named.items():
+            if name not in (None, _USUAL):
+                check_parameter(layer, argument, name)
 
-    def check_captured(self, layer, query, key):
-        """Raises ValueError unless queries and keys have the heads of the layer."""
-        heads, size = self.num_heads(layer), self.head_size(layer)
-        of_keys = heads, self.num_key_heads(layer)
-        right = tuple(query.shape[2:]) == (heads, size) and key.shape[3:] == (size,)
-        if not right or key.shape[2] not in of_keys:
-            raise ValueError(
-                f"Layer '{layer.name}' should have queries (B, T, {heads}, {size}) and "
-                f"keys (B, S, {of_keys[1]}, {size}), as its attributes say. Its "
-                f"adapter found {tuple(query.shape)}, {tuple(key.shape)}. Register the "
-                "class with an AttentionAdapter that names the right attributes, or "
-                "with `heads_first=True`."
-            )
+    def masked_pairs(self, layer, arguments, self_attention, pairs):
+        """Everything that a call tells about its queries and keys.
+
+        Args:
+            layer: the attention layer.
+            arguments: dict, the arguments of `call` by name.
+            self_attention: bool, see `is_self_attention`.
+            pairs: list that `capture` yielded.
+
+        Returns:
+            List of query, key, query mask and key mask, see `capture` and
+            `token_masks`. Unequal numbers of queries and keys are cross-attention.
+
+        Raises:
+            RuntimeError: if nothing was captured.
+            ValueError: if queries and keys do not fit the layer, or masks the tokens.
+        """
+        return masked_pairs(self, layer, arguments, self_attention, pairs)
 
     def is_self_attention(self, layer, arguments):
         """Whether queries and keys of a call are of the same tokens.
 
         Args:
             layer: the attention layer.
-            arguments: dict, the arguments of `call` by name.
+            arguments: dict, the arguments of `call` by name, in the signature's order.
         """
-        sources = ("key", "value", "key_value_states", "encoder_hidden_states")
-        given = [arguments[x] for x in sources if arguments.get(x) is not None]
-        return not given or given[0] is next(iter(arguments.values()))
+        query, source = self._tokens(arguments)
+        return source == query or arguments[source] is arguments[query]
+
+    def _tokens(self, arguments):
+        """Names of the arguments with the tokens of queries and of keys."""
+        given = [name for name, x in arguments.items() if x is not None]
+        query = "query" if "query" in given else next(iter(given), None)
+        names = [self._key_source]
+        if self._key_source == _USUAL:
+            names = usual_names.KEY_SOURCE
+        return query, next((name for name in names if name in given), query)
 
     def token_masks(self, layer, arguments, self_attention):
         """Which queries and keys of a call are real tokens.
@@ -164,8 +204,7 @@ class AttentionAdapter:
             1 in the place of B. In cross-attention a mask of keys alone says nothing
             of the queries: they all count then.
         """
-        source = "value" if arguments.get("key") is None else "key"
-        masks = (arguments.get(f"{name}_mask") for name in ("query", source))
+        masks = (arguments.get(f"{name}_mask") for name in self._tokens(arguments))
         mask = self._attention_mask(arguments, self_attention)
         return token_masks(*masks, mask, self_attention)
 
@@ -179,7 +218,8 @@ class AttentionAdapter:
         if mask is None:
             return None
         mask = ops.convert_to_tensor(mask)
-        mask = ops.greater(mask, -1.0) if self._additive else ops.cast(mask, "bool")
+        added = self._additive and keras.backend.standardize_dtype(mask.dtype) != "bool"
+        mask = ops.greater(mask, -1.0) if added else ops.cast(mask, "bool")
         return mask[:, None] if len(mask.shape) == 2 else mask  # (B, 1, S)
 
     def capture(self, layer):
@@ -193,55 +233,22 @@ class AttentionAdapter:
             `(B, T, N, H)` and key `(B, S, K, H)`, or `(B, S, N, H)` with the head of a
             group repeated. There are several if the layer attends several times.
         """
-        if not hasattr(layer, _ATTEND):
+        if self._query or not hasattr(layer, _ATTEND):
             return self.captured_projections(layer)
         captured = captured_arguments(layer, _ATTEND)
-        return _heads_second(captured) if self._heads_first else captured
+        return heads_second(captured) if self._heads_first else captured
 
     @contextlib.contextmanager
     def captured_projections(self, layer):
         """As `capture`, from the outputs of the projections."""
         query, key = self.projections(layer)
         queries, keys, pairs = [], [], []
-        shapes = self.num_heads(layer), self.num_key_heads(layer)
+        heads = self.num_heads(layer), self.num_key_heads(layer)
         size = self.head_size(layer)
-
-        def note(kept, heads):
-            def keep(args, kwargs, result):
-                kept.append(split_heads(result, heads, size))
-                if len(queries) == len(keys):
-                    pairs.append((queries[-1], keys[-1]))
-
-            return keep
-
         with (
-            watched(query, calling_method(query), note(queries, shapes[0])),
-            watched(key, calling_method(key), note(keys, shapes[1])),
+            watched(query, calling_method(query), splitting(queries, heads[0], size)),
+            watched(key, calling_method(key), splitting(keys, heads[1], size)),
         ):
             yield pairs
-
-
-def split_heads(x, num_heads, head_size):
-    """`(B, ..., N, H)` or `(B, ..., N * H)` -> `(B, T, N, H)`, `T` all axes between."""
-    shape = tuple(x.shape)
-    if shape[-1] != num_heads * head_size and shape[-2:] != (num_heads, head_size):
-        raise ValueError(
-            f"A projection of {num_heads} heads of size {head_size}, as the layer's "
-            f"attributes say, cannot have the shape {shape}. Register the class with "
-            "an AttentionAdapter that names the right attributes."
-        )
-    return ops.reshape(x, (ops.shape(x)[0], -1, num_heads, head_size))
-
-
-@contextlib.contextmanager
-def _heads_second(captured):
-    pairs = []
-    with captured as heads_first:
-        yield pairs
-        for pair in heads_first:
-            pairs.append(tuple(ops.transpose(x, (0, 2, 1, 3)) for x in pair))
-
-
-def _first_number(layer, names):
-    values = (getattr(layer, name, None) for name in names)
-    return next((value for value in values if isinstance(value, int)), None)
+        check_calls(layer, queries, keys)
+        pairs.extend(zip(queries, keys, strict=True))

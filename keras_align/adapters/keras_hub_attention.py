@@ -9,6 +9,7 @@ from keras_align.adapters.variants import (
     MultiQueryConvolutionAdapter,
     RelativePositionAdapter,
     ResultAdapter,
+    ScaledQueryAdapter,
     SharedKeysAdapter,
 )
 
@@ -56,7 +57,9 @@ _MODELS = {
     "sam3.sam3_layers.SAM3Attention": _USUAL,
     "sam3.sam3_layers.SAM3RoPEAttention": ResultAdapter("apply_rotary_pos_emb_2d"),
     "smollm3.smollm3_layers.SmolLM3Attention": _USUAL,
-    "stable_diffusion_3.mmdit.MMDiTBlock": JointAttentionAdapter(mask=None),
+    "stable_diffusion_3.mmdit.MMDiTBlock": JointAttentionAdapter(
+        mask=None, key_source=None
+    ),
     "swin_transformer.swin_transformer_layers.WindowAttention": _FUSED,
     "t5.t5_multi_head_attention.T5MultiHeadAttention": AttentionAdapter(
         head_size="key_value_dim", mask="mask"
@@ -70,7 +73,7 @@ _MODELS = {
     "t5gemma2.t5gemma2_attention.T5Gemma2MergedAttention": MergedAttentionAdapter(
         additive_mask=True
     ),
-    "video_prism.video_prism_layers.VideoPrismAttention": _USUAL,
+    "video_prism.video_prism_layers.VideoPrismAttention": ScaledQueryAdapter(),
     "vit_det.vit_layers.MultiHeadAttentionWithRelativePE": _FUSED,
     "whisper.whisper_cached_multi_head_attention.WhisperCachedMultiHeadAttention": (
         _USUAL

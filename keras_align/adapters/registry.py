@@ -60,3 +60,8 @@ def register_attention(cls, adapter=None):
 def adapter_for(cls):
     """The `AttentionAdapter` of an attention class, or `None`."""
     return _REGISTRY.get(cls) or ADAPTERS.get(f"{cls.__module__}.{cls.__qualname__}")
+
+
+def is_registered(cls):
+    """Whether an attention class was given to `register_attention`."""
+    return cls in _REGISTRY

@@ -1,5 +1,8 @@
 """The names under which attention classes usually keep what an adapter looks for."""
 
+import inspect
+import numbers
+
 PROJECTIONS = (
     ("query_dense", "key_dense"),
     ("_query_dense", "_key_dense"),
@@ -27,3 +30,32 @@ NUM_KEY_HEADS = (
     "num_kv_heads",
 )
 HEAD_SIZE = ("head_dim", "_head_dim", "head_size", "attn_head_size", "key_dim")
+KEY_SOURCE = (
+    *("key", "keys", "k", "value", "values", "v"),
+    *("key_value", "key_values", "key_value_states", "kv", "inputs_kv"),
+    *("encoder_hidden_states", "encoder_states", "encoder_sequence"),
+    *("encoder_output", "encoder_outputs", "encoder_out", "enc_output"),
+    *("cross_attention_states", "context", "memory", "source"),
+)
+
+
+def first_number(layer, names):
+    """The first integer that a layer has under one of the names, or `None`."""
+    values = (getattr(layer, name, None) for name in names)
+    return next((int(value) for value in values if _is_integer(value)), None)
+
+
+def check_parameter(layer, argument, name):
+    """Raises ValueError unless an adapter's argument names one of `layer.call`."""
+    parameters = inspect.signature(layer.call).parameters
+    kinds = {each.kind for each in parameters.values()}
+    if name not in parameters and inspect.Parameter.VAR_KEYWORD not in kinds:
+        raise ValueError(
+            f"Argument `{argument}` of the adapter of {type(layer).__name__} must name "
+            f"an argument of its `call`, one of {list(parameters)}. "
+            f"Received: {argument}={name!r}"
+        )
+
+
+def _is_integer(value):
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)

@@ -4,7 +4,8 @@ import contextlib
 
 from keras import ops
 
-from keras_align.adapters.adapter import AttentionAdapter, split_heads
+from keras_align.adapters.adapter import AttentionAdapter
+from keras_align.adapters.captured import split_heads
 from keras_align.layers.capturing import calling_method, watched
 
 
@@ -103,6 +104,30 @@ class MultiQueryConvolutionAdapter(AttentionAdapter):
 
     def num_key_heads(self, layer):
         return 1
+
+
+class ScaledQueryAdapter(AttentionAdapter):
+    """For VideoPrism's attention: it may scale each feature of the queries as learned.
+
+    The constant `1 / sqrt(H)` in that scale is left out, as everywhere.
+    """
+
+    def captured_projections(self, layer):
+        projected = super().captured_projections(layer)
+        return _scaled(projected, layer) if layer.use_per_dim_scale else projected
+
+
+@contextlib.contextmanager
+def _scaled(projected, layer):
+    queries, pairs = [], []
+
+    def note(args, kwargs, result):
+        queries.append(result * result.shape[-1] ** 0.5)
+
+    with projected as unscaled, watched(layer.per_dim_scale_layer, "call", note):
+        yield pairs
+    for query, (_, key) in zip(queries, unscaled, strict=True):
+        pairs.append((query, key))
 
 
 class RelativePositionAdapter(AttentionAdapter):

@@ -10,7 +10,7 @@ from keras_align.conversion.choosing import assign
 from keras_align.conversion.finding import find_attention, holders
 from keras_align.conversion.hosts import leave_host, make_host, needs_host
 from keras_align.conversion.recompiling import compilations, recompile
-from keras_align.conversion.supported import adapter_of, is_aligned
+from keras_align.conversion.supported import check_layer, is_aligned
 from keras_align.conversion.swapping import (
     attribute_names,
     make_aligned,
@@ -134,7 +134,7 @@ def _check_layers(chosen):
             "calls with `layers`."
         )
     for each in chosen:
-        adapter_of(each.layer).check(each.layer)
+        check_layer(each.layer)
     aligned = [each.path for each in chosen if is_aligned(each.layer)]
     if aligned:
         raise ValueError(

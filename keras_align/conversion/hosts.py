@@ -21,7 +21,12 @@ from keras_align.conversion.presets import (
     name_aligned_class,
     register_presets,
 )
-from keras_align.conversion.supported import PLAIN_CLASSES, is_aligned, plain_class
+from keras_align.conversion.supported import (
+    PLAIN_CLASSES,
+    is_aligned,
+    is_supported,
+    plain_class,
+)
 from keras_align.conversion.swapping import make_aligned, options
 
 _PACKAGE, _NAME = "keras_align", "AlignedHost"
@@ -41,7 +46,7 @@ class AlignedHost:
             "registered_name": keras.saving.get_registered_name(cls),
             "build_config": self.get_build_config(),
         }
-        return {**config, _KEY: {"host": host, "alignments": _alignments(self)}}
+        return {**config, _KEY: {"host": host, **_attention_of(self)}}
 
     def __reduce__(self):
         load, arguments = super().__reduce__()  # `load` is a method of the class
@@ -58,7 +63,7 @@ class AlignedHost:
             known[host["class_name"]] = plain_class(cls)
         host = keras.saving.deserialize_keras_object(host, custom_objects=known)
         make_host(host)
-        host.__dict__["_pending_alignments"] = config[_KEY]["alignments"]
+        host.__dict__["_pending_alignments"] = config[_KEY]
         if keras_internals.has_build(host):
             keras_internals.when_built(host, functools.partial(_restore, host))
         else:
@@ -139,28 +144,42 @@ def _plain_class(host):
         host.__class__ = cls
 
 
-def _alignments(host):
+def _attention_of(host):
     """How each attention layer in the host is aligned, in the order of finding."""
     pending = vars(host).get("_pending_alignments")
     if pending is not None:
-        return pending
-    return [options(each.layer) for each in find_attention(host)[0]]
+        return {key: value for key, value in pending.items() if key != "host"}
+    layers = [each.layer for each in find_attention(host)[0]]
+    return {
+        "alignments": [options(layer) for layer in layers],
+        "classes": [plain_class(type(layer)).__name__ for layer in layers],
+    }
 
 
 def _restore(host):
     """Aligns the attention layers of a rebuilt host as its config says."""
-    alignments = host.__dict__.pop("_pending_alignments")
+    described = host.__dict__.pop("_pending_alignments")
+    alignments = described["alignments"]
     found, _ = find_attention(host)
     if len(found) != len(alignments):
         raise ValueError(
             f"The config of {type(host).__name__} '{host.name}' describes "
             f"{len(alignments)} attention layers, but {len(found)} were rebuilt: "
             f"{[each.path for each in found]}."
+            + _registration(host, described.get("classes", []))
         )
     for each, option in zip(found, alignments, strict=True):
         if option is not None:
             align = functools.partial(_align_once, host, each, option)
             keras_internals.when_built(each.layer, align)
+
+
+def _registration(host, classes):
+    """What to register so that the attention layers of a host are found again."""
+    rebuilt = [x for x in keras_internals.flattened(host) if not is_supported(x)]
+    names = {plain_class(type(layer)).__name__ for layer in rebuilt} & {*classes}
+    calls = [f"`keras_align.register_attention({name})`" for name in sorted(names)]
+    return f" Call {' and '.join(calls)} before loading." if calls else ""
 
 
 def _align_once(host, found, option):

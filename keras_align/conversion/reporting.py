@@ -7,6 +7,7 @@ import keras
 
 from keras_align.conversion.finding import find_attention
 from keras_align.conversion.supported import (
+    check_layer,
     has_trainable_projections,
     head_size,
     is_aligned,
@@ -131,7 +132,9 @@ def _row(found):
         return LayerReport(found.path, name, *[None] * 4, 0, "class not supported")
     try:
         shape = num_heads(layer), head_size(layer) if layer.built else None
-    except ValueError as error:  # of a registered class whose adapter does not fit
+        if layer.built and not is_aligned(layer):
+            check_layer(layer)
+    except ValueError as error:  # as an adapter that does not fit: see `align_model`
         return LayerReport(found.path, name, *[None] * 4, 0, str(error))
     if not is_aligned(layer):
         note = "plain" if layer.built else "plain, not built"

@@ -6,7 +6,12 @@ alignment relies on, so it needs an adapter of its own.
 
 import keras
 
-from keras_align.adapters import AttentionAdapter, adapter_for
+from keras_align.adapters import (
+    AttentionAdapter,
+    adapter_for,
+    check_layout,
+    is_registered,
+)
 from keras_align.layers import AlignedGroupedQueryAttention, AlignedMultiHeadAttention
 from keras_align.layers.adapted_attention import AdaptedAttention, adapted_class
 from keras_align.layers.aligned_attention import AlignedAttention
@@ -20,7 +25,8 @@ _KERAS = AttentionAdapter()
 
 
 def plain_class(cls):
-    """The class of a layer without what the conversion made of it."""
+    """The class of a layer without what conversion or recording made of it."""
+    cls = getattr(cls, "noted_class", cls)  # see `noted_self_attention`
     cls = getattr(cls, "hosted_class", cls)  # see `hosts`
     if issubclass(cls, AdaptedAttention):
         return cls.plain_class
@@ -57,6 +63,19 @@ def is_other_attention(layer):
 def adapter_of(layer):
     """The `AttentionAdapter` of a supported layer."""
     return adapter_for(plain_class(type(layer))) or _KERAS
+
+
+def check_layer(layer):
+    """Raises ValueError if a built layer of a supported class cannot be aligned."""
+    if "call" in vars(layer):
+        raise ValueError(
+            f"Layer '{layer.name}' of class {type(layer).__name__} has a `call` of its "
+            "own, set on the object, which hides the one that aligns. Expected the "
+            f"`call` of its class. Received: call={vars(layer)['call']!r}"
+        )
+    adapter_of(layer).check(layer)
+    if is_registered(plain_class(type(layer))):
+        check_layout(adapter_of(layer), layer)
 
 
 def num_heads(layer):

@@ -88,4 +88,11 @@ def _flatten_attention_mask(mask, others, attention_axes):
 def _both(mask, other):
     if mask is None or other is None:
         return other if mask is None else mask
+    shapes = tuple(mask.shape), tuple(other.shape)
+    for sizes in zip(*(reversed(shape) for shape in shapes), strict=False):
+        if len({*sizes} - {1, None}) == 2:
+            raise ValueError(
+                "Expected masks of the same tokens to have one shape. "
+                f"Received: masks of the shapes {shapes[0]} and {shapes[1]}"
+            )
     return ops.logical_and(ops.cast(mask, "bool"), ops.cast(other, "bool"))
