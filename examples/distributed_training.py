@@ -22,7 +22,7 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import strategies
+import device_strategies
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -34,7 +34,7 @@ def parse_arguments(arguments=None):
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    every = sorted({*strategies.ON_TENSORFLOW, *strategies.ON_JAX})
+    every = sorted({*device_strategies.ON_TENSORFLOW, *device_strategies.ON_JAX})
     add("--strategy", choices=every, default="one")
     add("--backend", choices=["tensorflow", "jax"], default="tensorflow")
     add("--devices", type=int, help="how many; None: all, of a CPU two parts")
@@ -64,7 +64,11 @@ def parse_arguments(arguments=None):
 
 def check_options(parser, options):
     """Refuses what cannot work before anything is started."""
-    known = strategies.ON_JAX if options.backend == "jax" else strategies.ON_TENSORFLOW
+    known = (
+        device_strategies.ON_JAX
+        if options.backend == "jax"
+        else device_strategies.ON_TENSORFLOW
+    )
     if options.strategy not in known:
         parser.error(
             f"--strategy {options.strategy} is not one of the backend "
@@ -82,14 +86,14 @@ def check_options(parser, options):
 def main(arguments=None):
     """Trains as the command line asks."""
     options = parse_arguments(arguments)
-    strategies.set_environment(options)
+    device_strategies.set_environment(options)
     import fetching
 
     try:
         task, settings = load(options)
     except (fetching.FetchError, OSError, ValueError) as error:
         sys.exit(f"error: {error}")
-    strategy = strategies.start(options)
+    strategy = device_strategies.start(options)
     results = []
     for alignment in options.alignment:
         print(f"\n{alignment}: {strategy.devices} device(s), {options.precision}")

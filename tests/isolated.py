@@ -37,12 +37,17 @@ def run(script, *arguments, returncode=0, **environment):
     return finish(start(script, *arguments, **environment), returncode)
 
 
-def clusters(workers):
-    """The values of TF_CONFIG of that many workers on free ports of this machine."""
+def addresses(workers):
+    """Addresses of that many workers on free ports of this machine."""
     sockets = [socket.create_server(("localhost", 0)) for _ in range(workers)]
-    addresses = [f"localhost:{each.getsockname()[1]}" for each in sockets]
+    found = [f"localhost:{each.getsockname()[1]}" for each in sockets]
     for each in sockets:
         each.close()
+    return found
+
+
+def clusters(workers):
+    """The values of TF_CONFIG of workers on this machine."""
+    cluster = {"worker": addresses(workers)}
     tasks = ({"type": "worker", "index": index} for index in range(workers))
-    cluster = {"worker": addresses}
     return [json.dumps({"cluster": cluster, "task": task}) for task in tasks]

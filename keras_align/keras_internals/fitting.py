@@ -4,9 +4,10 @@ import keras
 
 
 def build_with_local_batches(model):
-    """Lets `fit` build a model for the values of several workers.
+    """Lets `fit` build a model for the values of several replicas.
 
-    Keras hands them on as they are if each worker has one replica.
+    Keras takes their mean, which booleans have not, and several workers with one
+    replica each have none either.
     """
 
     def maybe_build(iterator=None, data_batch=None):

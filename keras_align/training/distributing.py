@@ -57,10 +57,10 @@ def distribute(model, jit_compile=True):
     strategy = model.distribute_strategy
     model.train_step = functools.partial(_train_step, model, jit_compile)
     model.test_step = functools.partial(_test_step, model, jit_compile)
-    if strategy.num_replicas_in_sync > 1 and not _is_tpu(strategy):
-        keras_internals.execute_step_by_step(model)
-    if _is_multi_worker(strategy):
+    if strategy.num_replicas_in_sync > 1:
         keras_internals.build_with_local_batches(model)
+        if not _is_tpu(strategy):
+            keras_internals.execute_step_by_step(model)
     model.train_function = model.test_function = None
     return model
 
