@@ -131,12 +131,13 @@ def train(task, settings, strategy, options, alignment):
 
     with strategy.scope():
         model, data = prepare(task, settings, strategy, options, alignment)
-    first, callbacks = FirstLosses(), []
+    first = FirstLosses()
+    callbacks = [first.callback(), in_order(data)]
     if options.backup:
-        callbacks = [backup(options, alignment, data)]
+        callbacks.append(backup(options, alignment, data))
     begin = time.perf_counter()
     with finetuning.taking_tokens(model):
-        history = run(model, data, options, [first.callback(), *callbacks])
+        history = run(model, data, options, callbacks)
     seconds = time.perf_counter() - begin
     return {
         "strategy": options.strategy,
@@ -182,6 +183,16 @@ def prepare(task, settings, strategy, options, alignment):
     if strategy.by_library:
         keras_align.training.distribute(model, jit_compile=options.jit)
     return model, data
+
+
+def in_order(data):
+    """The callback that has the batches shuffled anew in every epoch."""
+    import keras
+
+    def begin(epoch, logs):
+        data.epoch = epoch
+
+    return keras.callbacks.LambdaCallback(on_epoch_begin=begin)
 
 
 def backup(options, alignment, data):

@@ -162,13 +162,19 @@ def test_a_killed_worker_ends_the_others_and_all_go_on_from_the_backup(files, tm
         for index in range(2)
     ]
     file = tmp_path / "backup" / "ct" / "backup.npz"
-    wait_for(lambda: file.exists() and np.load(file)["optimizer/0"] > 12)
+    wait_for(lambda: file.exists() and steps_in(file) > 12)
     both[1].send_signal(signal.SIGKILL)
+    both[1].communicate()
     _, errors = both[0].communicate(timeout=300)
     assert both[0].returncode == 1
     assert "another worker was lost" in errors and "go on from the last" in errors
     resumed = run_two(files, tmp_path, *options, *backup)
     assert resumed["ct"]["logs"] == pytest.approx(whole["ct"]["logs"], rel=1e-4)
+
+
+def steps_in(backup):
+    with np.load(backup) as file:
+        return int(file["optimizer/0"])
 
 
 def wait_for(condition, seconds=300):

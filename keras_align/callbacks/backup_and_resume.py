@@ -192,7 +192,7 @@ class BackupAndResume(keras.callbacks.Callback):
 
 
 def _numpy(variable):
-    value = ops.convert_to_numpy(variable.value)
+    value = ops.convert_to_numpy(ops.convert_to_tensor(variable))  # of all replicas
     # NumPy's files know no bfloat16; float32 holds its values exactly.
     return value.astype("float32") if str(value.dtype) == "bfloat16" else value
 
