@@ -1,4 +1,4 @@
-"""Computes losses and gradients of every alignment on the backend of this process.
+"""Losses and gradients of every alignment, and a training, on this process's backend.
 
 Usage: KERAS_BACKEND=... python backend_values.py FILE.npz
 """
@@ -6,6 +6,7 @@ Usage: KERAS_BACKEND=... python backend_values.py FILE.npz
 import sys
 
 import numpy as np
+import train_on_backend
 from execution import value_and_gradients
 from keras import ops
 
@@ -25,16 +26,8 @@ def set_weights(layer):
         weight.assign(draw.normal(0.0, 0.5, weight.shape))
 
 
-def logged_share(name, x):
-    """The logged loss as a share of the added one, in mixed precision; should be 1."""
-    layer = keras_align.AlignedMultiHeadAttention(
-        3, 4, alignment=name, alignment_weight=1.0, dtype="mixed_bfloat16"
-    )
-    layer(x, x, training=True)
-    return ops.convert_to_numpy(layer.alignment_loss / layer.losses[0])
-
-
-def main(file):
+def compute():
+    """Dict from a name to an array."""
     values = {}
     for name in NAMES:
         layer = keras_align.AlignedMultiHeadAttention(3, 4, alignment=name)
@@ -52,9 +45,9 @@ def main(file):
         set_weights(layer)
         layer(x, x, training=True)
         values[f"{name} loss"] = ops.convert_to_numpy(layer.losses[0])
-        values[f"{name} logged"] = logged_share(name, x)
-    np.savez(file, **values)
+    logs = train_on_backend.train()
+    return values | {f"training {name}": np.array(logs[name]) for name in logs}
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    np.savez(sys.argv[1], **compute())

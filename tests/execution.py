@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 from keras import ops
 
 BACKEND = keras.backend.backend()
@@ -12,7 +13,20 @@ MODES = {
 }[BACKEND]
 
 
-def value_and_gradients(function, *inputs, mode="eager", watch=()):
+# Whether the logs of `fit` have an `alignment_loss`.
+LOGS = BACKEND != "jax"
+about_logs = pytest.mark.skipif(
+    not LOGS, reason="a training step on JAX carries no metric of a layer"
+)
+# What `jit_compile` is in tests: PyTorch's compiler takes minutes for a small model.
+JIT = BACKEND != "torch"
+# What it is in quick tests: without it, JAX compiles a step operation by operation.
+QUICK_JIT = BACKEND == "jax"
+# JAX compiles every operation alone, or all of them at once in a fifth of the time.
+QUICKEST = "xla" if BACKEND == "jax" else "eager"
+
+
+def value_and_gradients(function, *inputs, mode=QUICKEST, watch=()):
     """Value of `function(*inputs)` and gradients of its sum.
 
     Args:
@@ -39,6 +53,11 @@ def array(x):
     """A tensor as NumPy array, float32 for the types that NumPy lacks."""
     x = ops.cast(x, "float32") if dtype_of(x) == "bfloat16" else x
     return ops.convert_to_numpy(x)
+
+
+def quick(function):
+    """The function as `QUICKEST` says."""
+    return compiled(function) if QUICKEST == "xla" else function
 
 
 def compiled(function):
@@ -107,7 +126,7 @@ def _stateless(function, variables):
 
     def compute(values, *arguments):
         pairs = list(zip(variables, values, strict=True))
-        with keras.StatelessScope(state_mapping=pairs):
+        with keras.StatelessScope(state_mapping=pairs, collect_losses=True):
             return function(*arguments)
 
     return compute

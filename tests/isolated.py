@@ -8,6 +8,10 @@ import subprocess
 import sys
 
 FOLDER = pathlib.Path(__file__).parent
+# For XLA on CPUs: what it compiles is checked, not how fast it runs.
+QUICK_XLA = (
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
 
 
 def start(script, *arguments, **environment):

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+from execution import BACKEND, QUICK_JIT
 
 WIDTH, LENGTH, VOCABULARY = 16, 6, 40
 
@@ -206,9 +207,12 @@ def predict(model, name):
 
 
 def compile_model(model, name):
-    """Compiles for `train`; eager, but for one model, as tracing takes seconds."""
+    """Compiles for `train`; eager, but for one model, as tracing takes seconds.
+
+    On JAX it is the other way round.
+    """
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     loss = loss if name == "classifier" else "mse"
-    eager = name != "pieces"
-    model.compile("adam", loss, metrics=None, run_eagerly=eager, jit_compile=False)
+    eager = name != "pieces" and BACKEND != "jax"
+    model.compile("adam", loss, metrics=None, run_eagerly=eager, jit_compile=QUICK_JIT)
     return model

@@ -5,7 +5,15 @@ import keras
 import numpy as np
 import pytest
 from contracts import functional, tokens
-from execution import MODES, value_and_gradients
+from execution import (
+    BACKEND,
+    JIT,
+    LOGS,
+    MODES,
+    QUICK_JIT,
+    about_logs,
+    value_and_gradients,
+)
 from keras import layers, ops
 
 import keras_align
@@ -30,10 +38,11 @@ def _repeated(layer, key):
 
 def compiled(model, optimizer=None, **options):
     """A model whose weights stay, so that a step can be computed again."""
-    model.compile(optimizer or STILL(0.0), "mse", jit_compile=False, **options)
+    model.compile(optimizer or STILL(0.0), "mse", jit_compile=QUICK_JIT, **options)
     return model
 
 
+@about_logs
 def test_logs_are_the_sum_of_the_layers_and_the_loss_contains_it():
     inputs = keras.Input((5, 8))
     first = contracts.MULTI_HEAD.make("mmd", alignment_weight=0.5, name="first")
@@ -60,6 +69,7 @@ def test_logs_are_the_sum_of_the_layers_and_the_loss_contains_it():
     assert sum(map(float, model.losses)) == pytest.approx(weighted, rel=1e-5)
 
 
+@about_logs
 def test_layers_log_their_own_loss_on_request():
     inputs = keras.Input((5, 8))
     first = contracts.MULTI_HEAD.make("mmd", name="first")
@@ -75,6 +85,7 @@ def test_layers_log_their_own_loss_on_request():
         contracts.MULTI_HEAD.make(None).log_alignment_loss = True
 
 
+@about_logs
 def test_epoch_is_the_mean_of_its_steps():
     model = compiled(functional(contracts.MULTI_HEAD.make("mmd")))
     logs = model.fit(X, X, batch_size=2, shuffle=False, verbose=0).history
@@ -92,6 +103,14 @@ def test_mixed_precision_counts_every_step():
     assert float(tracker.count) == 270
     expected = float(layer._loss_of_calls)
     assert float(layer.alignment_loss) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("alignment", contracts.ALIGNMENTS)
+def test_mixed_precision_logs_what_is_added(alignment):
+    options = {"alignment_weight": 1.0, "dtype": "mixed_bfloat16"}
+    layer = contracts.MULTI_HEAD.make(alignment, **options)
+    layer(X, X, training=True)
+    assert float(layer.alignment_loss) == float(layer.losses[0])
 
 
 def test_what_is_computed_again_counts_once():
@@ -204,7 +223,11 @@ def test_the_gradient_reaches_queries_keys_and_the_alignment(subject, alignment)
     assert own <= reached
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
+POLICIES = ["float32", "mixed_bfloat16", "mixed_float16"]
+
+
+# JAX multiplies no float16 on CPUs in a backward pass.
+@pytest.mark.parametrize("policy", POLICIES[: 2 if BACKEND == "jax" else 3])
 def test_logs_under_xla_and_mixed_precision(policy):
     """Two steps with moving weights; half precision comes close to single."""
 
@@ -215,13 +238,15 @@ def test_logs_under_xla_and_mixed_precision(policy):
         model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=jit_compile)
         return model.fit(X, X, epochs=2, verbose=0).history
 
-    wanted, received = logs("float32", False), logs(policy, True)
-    assert set(received) == set(wanted) == {"loss", "alignment_loss"}
+    wanted, received = logs("float32", QUICK_JIT), logs(policy, JIT)
+    expected = {"loss", "alignment_loss"} if LOGS else {"loss"}
+    assert set(received) == set(wanted) == expected
     rel = 1e-4 if policy == "float32" else 2e-2
     for name, values in wanted.items():
         assert received[name] == pytest.approx(values, rel=rel)
 
 
+@about_logs
 def test_a_subclassed_model_logs_too():
     """Layers below layers, of which one is not aligned."""
 

@@ -5,6 +5,7 @@ import keras
 import numpy as np
 import pytest
 from contracts import functional, tokens
+from execution import BACKEND, LOGS, QUICK_JIT
 from keras import layers
 
 every_layer = pytest.mark.parametrize(
@@ -31,7 +32,7 @@ def test_a_variable_weight_changes_without_tracing_again():
     second = contracts.MULTI_HEAD.make("mmd", alignment_weight=weight)
     x = first(counted(inputs), inputs)
     model = keras.Model(inputs, second(x, x))
-    model.compile(keras.optimizers.SGD(0.0), "mse", jit_compile=False)
+    model.compile(keras.optimizers.SGD(0.0), "mse", jit_compile=QUICK_JIT)
 
     class Schedule(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
@@ -42,16 +43,19 @@ def test_a_variable_weight_changes_without_tracing_again():
     logs = model.fit(X, X, epochs=3, verbose=0, callbacks=[schedule]).history
     traces = counted.traces
     steps = np.diff(logs["loss"])
-    assert steps == pytest.approx([logs["alignment_loss"][0]] * 2, rel=1e-4)
+    assert steps[0] == pytest.approx(steps[1], rel=1e-4) and steps[0] > 0.0
+    if LOGS:
+        assert steps == pytest.approx([logs["alignment_loss"][0]] * 2, rel=1e-4)
     model.fit(X, X, epochs=2, verbose=0, callbacks=[schedule])
-    assert counted.traces == traces == schedule.traces
+    if BACKEND != "torch":  # it traces nothing
+        assert counted.traces == traces == schedule.traces
 
 
 def test_a_variable_weight_is_a_setting_and_no_parameter(tmp_path):
     weight = keras.Variable(0.25)
     layer = contracts.MULTI_HEAD.make("ct", alignment_weight=weight)
     model = functional(layer)
-    model.compile(keras.optimizers.Adam(0.1), "mse", jit_compile=False)
+    model.compile(keras.optimizers.Adam(0.1), "mse", jit_compile=QUICK_JIT)
     assert all(weight is not each for each in model.trainable_variables)
     model.fit(X, X, verbose=0)
     assert float(weight) == 0.25

@@ -1,5 +1,6 @@
-"""TensorFlow, JAX and PyTorch give the same divergences, gradients and losses."""
+"""TensorFlow, JAX and PyTorch give the same numbers, of formulas and of training."""
 
+import backend_values
 import isolated
 import numpy as np
 import pytest
@@ -9,24 +10,33 @@ import pytest
 def values(tmp_path_factory):
     """Function from a backend's name to what `backend_values.py` computes on it."""
     folder = tmp_path_factory.mktemp("backends")
+    known = {}
 
     def compute(backend):
+        if backend == "tensorflow":
+            return backend_values.compute()
         file = folder / f"{backend}.npz"
-        if not file.exists():
-            isolated.run("backend_values.py", file, KERAS_BACKEND=backend)
+        environment = {"KERAS_BACKEND": backend, "XLA_FLAGS": isolated.QUICK_XLA}
+        isolated.run("backend_values.py", file, **environment)
         return dict(np.load(file))
 
-    return compute
+    def once(backend):
+        if backend not in known:
+            known[backend] = compute(backend)
+        return known[backend]
+
+    return once
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_same_numbers_as_tensorflow(values, backend):
     ours, theirs = values("tensorflow"), values(backend)
-    assert set(ours) == set(theirs) and len(ours) == 16
-    assert all(float(ours[name]) == 1.0 for name in ours if name.endswith("logged"))
-    for name, wanted in ours.items():
-        scale = np.abs(wanted).max()
+    assert len(ours) == 16
+    # A step on JAX carries no metric of a layer through its call.
+    missing = {"training alignment_loss"} if backend == "jax" else set()
+    assert set(ours) - set(theirs) == missing and set(theirs) <= set(ours)
+    for name, received in theirs.items():
+        scale = np.abs(ours[name]).max()
         assert scale > 0.0
-        np.testing.assert_allclose(
-            theirs[name], wanted, rtol=1e-4, atol=1e-4 * scale, err_msg=name
-        )
+        atol = 0.0 if name.startswith("training") else 1e-4 * scale
+        np.testing.assert_allclose(received, ours[name], 1e-4, atol, err_msg=name)

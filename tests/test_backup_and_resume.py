@@ -7,7 +7,7 @@ import contracts
 import keras
 import numpy as np
 import pytest
-from execution import array
+from execution import BACKEND, array
 
 import keras_align
 from keras_align import BackupAndResume
@@ -57,7 +57,12 @@ def fit(model, folder, *callbacks, **options):
     ).history
 
 
-@pytest.mark.parametrize("options", [{}, {"steps_per_execution": 2}])
+several = pytest.mark.skipif(BACKEND == "torch", reason="PyTorch has none in Keras")
+
+
+@pytest.mark.parametrize(
+    "options", [{}, pytest.param({"steps_per_execution": 2}, marks=several)]
+)
 def test_a_run_goes_on_as_if_it_had_not_been_interrupted(tmp_path, options):
     whole = build(**options)
     expected = fit(whole, tmp_path / "whole")
@@ -145,6 +150,7 @@ def test_wrong_arguments_are_named(wrong):
         BackupAndResume(**{"backup_dir": "folder", **wrong})
 
 
+@pytest.mark.tensorflow  # elsewhere `fit` builds it
 def test_an_unbuilt_model_is_an_error(tmp_path):
     model = keras.Sequential([keras.layers.Dense(8)])
     model.compile("sgd", "mse")

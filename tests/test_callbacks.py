@@ -1,13 +1,11 @@
 """The schedule of the alignment's weight."""
 
-import json
-
 import contracts
-import isolated
 import keras
 import numpy as np
 import pytest
 from contracts import functional, tokens
+from execution import BACKEND, LOGS, QUICK_JIT
 from test_alignment_weight import Counted
 
 from keras_align import AlignmentWeightSchedule
@@ -29,7 +27,7 @@ class Factors(keras.callbacks.Callback):
 
 
 def compiled(model, rate=0.0):
-    model.compile(keras.optimizers.SGD(rate), "mse", jit_compile=False)
+    model.compile(keras.optimizers.SGD(rate), "mse", jit_compile=QUICK_JIT)
     return model
 
 
@@ -79,11 +77,14 @@ def test_the_loss_has_the_factor_and_nothing_is_traced_again():
     added = np.array(logs["loss"]) - plain
     # The optimizer had taken one step before.
     means = [np.mean([1, 2, 3, 4]) / 8, np.mean([5, 6, 7, 8]) / 8, 1.0]
-    assert added == pytest.approx(
-        2.0 * np.array(means) * logs["alignment_loss"], rel=1e-3
-    )
+    layer(X[:2], X[:2], training=True)  # the loss with the factor 1
+    whole = float(layer.losses[0])
+    assert added == pytest.approx(whole * np.array(means), rel=1e-3)
+    if LOGS:
+        assert logs["alignment_loss"] == pytest.approx([whole / 2.0] * 3, rel=1e-4)
     fit(model, AlignmentWeightSchedule(warmup_steps=99))
-    assert counted.traces == before + traced
+    if BACKEND != "torch":  # it traces nothing
+        assert counted.traces == before + traced
 
 
 def test_a_model_saved_in_the_rise_goes_on_with_it(tmp_path):
@@ -123,13 +124,3 @@ def test_a_model_without_alignment_is_an_error():
     model = compiled(functional(contracts.MULTI_HEAD.make(None)))
     with pytest.raises(ValueError, match="no aligned attention layer"):
         model.fit(X, X, callbacks=[AlignmentWeightSchedule(4)], verbose=0)
-
-
-@pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_the_same_rise_on_every_backend(tmp_path, backend):
-    file = tmp_path / "logs.json"
-    isolated.run("train_with_schedule.py", file, KERAS_BACKEND=backend)
-    found = json.loads(file.read_text())
-    assert found["factors"] == pytest.approx([0, 0.25, 0.5, 0.75, 1, 1, 1, 1])
-    first, second = found["loss"]
-    assert second - first == pytest.approx((1.0 - 0.375) * found["divergence"], 1e-3)

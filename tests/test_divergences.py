@@ -6,7 +6,7 @@ import numpy as np
 import oracles
 import pytest
 import strategies
-from execution import MODES, dtype_of, value_and_gradients
+from execution import MODES, dtype_of, quick, value_and_gradients
 from hypothesis import example, given
 from keras import ops
 
@@ -81,7 +81,8 @@ def some_clouds(length=5, other=4, batch=2, heads=2, size=3, seed=0):
 @given(drawn=strategies.clouds())
 def test_equals_float64(case, drawn):
     function, oracle, options = CASES[case]
-    value = function(drawn.query, drawn.key, *drawn.masks, **options)
+    compute = quick(functools.partial(function, **options))
+    value = compute(drawn.query, drawn.key, *drawn.masks)
     expected = oracle(drawn.query, drawn.key, *drawn.masks, **options)
     assert dtype_of(value) == "float32"
     atol = 4e-5 if function is ot else 2e-6  # the iterations' tolerance times the cost
@@ -94,7 +95,8 @@ def test_optimal_transport_equals_pot(epsilon, shape):
     query, key = some_clouds(*shape, size=8)
     mask = np.arange(shape[1]) < np.array([[5], [shape[1]]])
     expected = oracles.optimal_transport(query, key, None, mask, epsilon=epsilon)
-    value = ot(query, key, None, mask, epsilon=epsilon, max_iterations=2000)
+    compute = quick(functools.partial(ot, epsilon=epsilon, max_iterations=2000))
+    value = compute(query, key, None, mask)
     np.testing.assert_allclose(value, expected, rtol=1e-4)
 
 
@@ -214,8 +216,9 @@ def test_computed_in_float32(case, dtype):
     query, key = (ops.cast(x, dtype) for x in some_clouds())
     if "gan" in case or "ct" in case:  # keep what these test functions add exact
         query, key = ops.round(query), ops.round(key)
-    value = function(query, key, **options)
-    exact = function(ops.cast(query, "float32"), ops.cast(key, "float32"), **options)
+    compute = quick(functools.partial(function, **options))
+    value = compute(query, key)
+    exact = compute(ops.cast(query, "float32"), ops.cast(key, "float32"))
     assert dtype_of(value) == "float32"
     np.testing.assert_array_equal(value, exact)
 
@@ -224,6 +227,7 @@ def test_computed_in_float32(case, dtype):
 def test_order_of_tokens_does_not_matter(case):
     function, _, options = CASES[case]
     query, key = some_clouds()
-    value = function(query, key, **options)
-    shuffled = function(query[:, ::-1], key[:, [2, 0, 3, 1]], **options)
+    compute = quick(functools.partial(function, **options))
+    value = compute(query, key)
+    shuffled = compute(query[:, ::-1], key[:, [2, 0, 3, 1]])
     np.testing.assert_allclose(value, shuffled, rtol=1e-5, atol=1e-6)

@@ -10,12 +10,16 @@ import re
 import keras
 import numpy as np
 import pytest
+import score_operands
 import tensorflow as tf
 from keras import ops, tree
 from keras_hub_models import FAMILIES
 from keras_hub_models.exceptions import LAYERS, RANDOM, REFUSED
 
+from keras_align.alignments import Alignment, register_alignment
 from keras_align.conversion import align_model, alignment_report, strip_alignment
+from keras_align.conversion.finding import find_attention
+from keras_align.recording import record_attention
 
 README = pathlib.Path(__file__).parents[1] / "README.md"
 # Q-Former: the first layer sees learned queries that are zero at the start.
@@ -48,9 +52,8 @@ def outputs(model, inputs):
 
 
 def same(left, right):
-    return all(
-        np.array_equal(a, b, equal_nan=True) for a, b in zip(left, right, strict=True)
-    )
+    """Whether two lists of arrays are equal; NaN is equal to nothing."""
+    return all(np.array_equal(a, b) for a, b in zip(left, right, strict=True))
 
 
 def identity(model):
@@ -95,9 +98,19 @@ def row(name, report):
     return f"| {name} | {classes} | {status} | 0.1 |"
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_family(name):
-    model, inputs = FAMILIES[name]()
+@pytest.fixture(scope="module")
+def family(request):
+    """Name, model and inputs; the tests of a family follow one another."""
+    keras.utils.set_random_seed(0)
+    return request.param, *FAMILIES[request.param]()
+
+
+families = pytest.mark.parametrize("family", NAMES, indirect=True)
+
+
+@families
+def test_family(family):
+    name, model, inputs = family
     before, values = identity(model), outputs(model, inputs)
     align_model(model, layers=LAYERS.get(name))
     report = alignment_report(model)
@@ -119,6 +132,55 @@ def test_family(name):
     assert identity(model) == before
     assert name in RANDOM or same(outputs(model, inputs), values)
     assert row(name, report) in README.read_text(encoding="utf-8")
+
+
+@register_alignment("noting")
+class Noting(Alignment):
+    """Keeps the queries and keys that it is given, as arrays."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.given = []
+
+    def call(self, query, key, query_mask=None, key_mask=None):
+        self.given.append(tuple(map(score_operands.to_numpy, (query, key))))
+        return ops.zeros((query.shape[0], query.shape[2]))
+
+
+def without_zeros(model):
+    """Moves weights that start at zero or one, which would hide what is left out."""
+    generator = np.random.default_rng(0)
+    for weight in model.trainable_variables:
+        weight.assign_add(generator.normal(0.0, 0.1, weight.shape).astype("float32"))
+
+
+def recorded(model, inputs):
+    """Calls of the attention layers, and their queries and keys by the layer's id."""
+    layers = {each.path: each.layer for each in find_attention(model)[0]}
+    with score_operands.noted_calls(layers.values()) as calls:
+        records = record_attention(model, inputs)
+    pairs = {}
+    for path, record in records.items():
+        of_layer = pairs.setdefault(id(layers[path.partition("@")[0]]), [])
+        of_layer.append((record.query, record.key))
+    return calls, pairs
+
+
+def aligned_in_training(model, inputs):
+    """As `recorded`, of what a training call gives to the alignments."""
+    layers = aligned_layers(model)
+    with score_operands.noted_calls(layers) as calls:
+        model(inputs, training=True)
+    return calls, {id(layer): layer.alignment.given for layer in layers}
+
+
+@families
+def test_queries_and_keys_are_those_of_the_scores(family):
+    name, model, inputs = family
+    without_zeros(model)
+    score_operands.check(*recorded(model, inputs))
+    align_model(model, "noting", layers=LAYERS.get(name))
+    score_operands.check(*aligned_in_training(model, inputs))
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from execution import JIT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -191,7 +192,7 @@ def test_reliability_adds_up_to_the_error():
 
 
 @pytest.mark.parametrize(
-    "jit_compile, single_output", [(True, False), (True, True), (False, False)]
+    "jit_compile, single_output", [(JIT, False), (JIT, True), (False, False)]
 )
 def test_in_compile(jit_compile, single_output):
     keras.utils.set_random_seed(0)

@@ -158,6 +158,7 @@ def test_critic_is_blind_to_no_direction():
     """Its Jacobian has full rank at every token, however narrow the perceptron."""
     critic = Critic(hidden_dim=2)
     x = X.reshape(-1, 6)
+    critic.build(x.shape)
     columns = []
     for index in range(6):
         _, (gradient, *_) = value_and_gradients(

@@ -8,6 +8,7 @@ import keras_nlp
 import numpy as np
 import pytest
 import small_models
+from execution import BACKEND, LOGS
 from keras_hub_models import FAMILIES
 
 from keras_align.conversion import align_model, alignment_report, strip_alignment
@@ -74,12 +75,12 @@ def test_a_task_fits_and_predicts_strings():
     model.compile(
         keras.optimizers.Adam(1e-3),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        run_eagerly=True,
+        run_eagerly=BACKEND != "jax",
     )
     texts, labels = ["a fine film", "a dull film"] * 4, np.array([1, 0] * 4)
     logs = model.fit(np.array(texts), labels, batch_size=4, shuffle=False, verbose=0)
     logs = logs.history
-    assert logs["alignment_loss"][0] != 0.0
+    assert not LOGS or logs["alignment_loss"][0] != 0.0
     before = model.predict(texts, verbose=0)
     strip_alignment(model)
     np.testing.assert_array_equal(model.predict(texts, verbose=0), before)

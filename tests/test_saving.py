@@ -10,7 +10,6 @@ import keras
 import numpy as np
 import pytest
 import small_models
-import tensorflow as tf
 
 from keras_align.conversion import align_model, alignment_report, strip_alignment
 
@@ -167,7 +166,10 @@ def test_a_weights_file_of_a_plain_model_is_not_taken_for_an_aligned_one(tmp_pat
         align_model(model).load_weights(tmp_path / "plain.weights.h5")
 
 
+@pytest.mark.tensorflow
 def test_a_saved_model_of_the_stripped_view_holds_nothing_of_the_alignment(tmp_path):
+    import tensorflow as tf
+
     model = aligned("classifier")
     inputs = {
         key: value.astype(model.input[key].dtype)

@@ -1,11 +1,4 @@
-"""Trains on the backend of this process.
-
-Usage: KERAS_BACKEND=... python train_on_backend.py FILE.json
-"""
-
-import json
-import pathlib
-import sys
+"""Trains the same model on any backend, from the same weights."""
 
 import contracts
 import keras
@@ -27,7 +20,11 @@ class Schedule(keras.callbacks.Callback):
         self.weight.assign(0.5 * 2.0**epoch)
 
 
-def main(file):
+def train():
+    """The logs of `fit`, and in the end the norm of every weight as "norms".
+
+    One layer is called three times, and the weight of its alignment changes.
+    """
     weight = keras.Variable(0.5)
     shared = contracts.MULTI_HEAD.make("ct", alignment_weight=weight)
     other = contracts.GROUPED_QUERY.make("mmd", alignment_weight=1.0)
@@ -53,9 +50,4 @@ def main(file):
         callbacks=[Schedule(weight)],
     ).history
     weights = map(keras.ops.convert_to_numpy, model.trainable_weights)
-    norms = [float(np.linalg.norm(weight)) for weight in weights]
-    file.write_text(json.dumps({**logs, "norms": norms}))
-
-
-if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]))
+    return {**logs, "norms": [float(np.linalg.norm(weight)) for weight in weights]}

@@ -101,9 +101,13 @@ class BackupAndResume(keras.callbacks.Callback):
         self._restore_metrics()  # `fit` has just reset them
 
     def on_train_batch_end(self, batch, logs=None):
+        if (self._epoch, batch + 1) == self._resumed_at:
+            keras_internals.set_random_state(self._random)
         if self.save_freq == "epoch" or (self._epoch, batch) < self._resumed_at:
             return
         done = batch + 1
+        if done == self.params.get("steps"):
+            return  # the end of the epoch is near
         if done // self.save_freq > self._saved // self.save_freq:
             self._save(self._epoch, done)
         self._saved = done
@@ -131,7 +135,9 @@ class BackupAndResume(keras.callbacks.Callback):
             for index, variable in enumerate(self.model.metrics_variables):
                 state[f"metrics/{index}"] = variable
         position = np.array(json.dumps({"epoch": epoch, "batch": batch}))
-        return {**{name: _numpy(x) for name, x in state.items()}, "position": position}
+        values = {name: _numpy(variable) for name, variable in state.items()}
+        random = keras_internals.random_state()
+        return {**values, "position": position, "random": random}
 
     def _save(self, epoch, batch):
         contents = self._contents(epoch, batch)  # by all: workers may have to add up
@@ -170,12 +176,17 @@ class BackupAndResume(keras.callbacks.Callback):
                 "start anew."
             ) from error
         position = json.loads(str(contents.pop("position")))
+        random = contents.pop("random")
         names = [name for name in contents if name.startswith("metrics/")]
         self._metrics = [contents.pop(name) for name in names]
         state = self._state()
         _check_same(state, contents, self.file)
         for name, variable in state.items():
             variable.assign(contents[name])
+        if position["batch"]:
+            self._random = random  # reading data draws numbers on PyTorch
+        else:
+            keras_internals.set_random_state(random)
         self._resumed_at = position["epoch"], position["batch"]
         self.model._initial_epoch = position["epoch"]
         keras_internals.skip_batches(

@@ -18,6 +18,8 @@ from keras_align.keras_internals.fitting import (
     build_with_local_batches,
     execute_step_by_step,
     is_first_process,
+    random_state,
+    set_random_state,
     skip_batches,
 )
 from keras_align.keras_internals.layers import (
@@ -45,8 +47,10 @@ __all__ = [
     "is_first_process",
     "losses_of_stateless_step",
     "name_scope",
+    "random_state",
     "remove_attributes",
     "runs_tensorflow_eagerly",
+    "set_random_state",
     "skip_batches",
     "sublayers",
     "token_mask",

@@ -1,6 +1,7 @@
 """The loop of `fit`."""
 
 import keras
+import numpy as np
 
 
 def build_with_local_batches(model):
@@ -136,13 +137,39 @@ def skip_batches(model, batches, when_built):
             model.train_function = function
             return function(*arguments)
         left -= 1
-        if keras.backend.backend() == "tensorflow":
-            for _, batch in zip(range(steps), *arguments, strict=False):
+        on_tensorflow = keras.backend.backend() == "tensorflow"
+        for _, batch in zip(range(steps), arguments[-1], strict=False):
+            if on_tensorflow:  # the others have built it
                 model._symbolic_build(data_batch=batch)
+        if on_tensorflow:
             when_built()
-        logs = {} if left else model.get_metrics_result()
-        # JAX hands a state through; the others have read the data already.
-        return (logs, arguments[0]) if keras.backend.backend() == "jax" else logs
+        return ({}, arguments[0]) if keras.backend.backend() == "jax" else {}
 
     if left:
         model.train_function = skip_or_train
+
+
+def random_state():
+    """The state of random numbers that Keras keeps in no variable, as an array.
+
+    On PyTorch, dropout without a seed of its own draws from it; elsewhere it is empty.
+    """
+    if keras.backend.backend() != "torch":
+        return np.zeros(0, "uint8")
+    import torch
+
+    states = [torch.get_rng_state(), *torch.cuda.get_rng_state_all()]
+    return np.concatenate([state.numpy() for state in states])
+
+
+def set_random_state(array):
+    """The inverse of `random_state`."""
+    if keras.backend.backend() != "torch":
+        return
+    import torch
+
+    state, size = torch.from_numpy(array), torch.get_rng_state().numel()
+    torch.set_rng_state(state[:size])
+    if torch.cuda.device_count():
+        parts = state[size:].chunk(torch.cuda.device_count())
+        torch.cuda.set_rng_state_all(list(parts))

@@ -22,3 +22,19 @@ REFUSED = {
     "flux": "queries and keys are made in the block around the attention layer",
     "vae": "one convolution over the pixels, no heads",
 }
+# Plain models that `clone_model` cannot clone, and what it says: layers of keras-hub
+# with a config that does not make them again.
+NOT_CLONED = {
+    "gpt_neo_x": "deserializing class 'GPTNeoXDecoder'",
+    "llama": "no attribute 'rope_scaling_factor'",
+    "llama3": "no attribute 'rope_scaling_factor'",
+    "qwen3": "deserializing class 'Qwen3TransformerDecoder'",
+    "gemma3n": "Received: None",
+    "gemma3n_shared": "Received: None",
+    "vit": "deserializing class 'ViTPatchingAndEmbedding'",
+    "deit": "deserializing class 'DeiTEmbeddings'",
+    "swin_transformer": "LayerNormalization.get_config",
+    "mit": "deserializing class 'HierarchicalTransformerEncoder'",
+    "segformer": "HierarchicalTransformerEncoder'> could not be deserialized",
+    "stable_diffusion_3": "deserializing class 'DiagonalGaussianDistributionSampler'",
+}
