@@ -64,11 +64,22 @@ OF_TENSORFLOW = {
 }
 
 
+# Files that say little of a backend and take long on JAX, which compiles each model.
+LONG_ON_JAX = {
+    "test_alignment_training.py",
+    "test_keras_contract.py",
+    "test_layer_saving.py",
+    "test_presets.py",
+    "test_saving.py",
+}
+
+
 def pytest_configure(config):
     for line in QUIET:
         config.addinivalue_line("filterwarnings", line)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     if BACKEND == "tensorflow":
         return
@@ -77,6 +88,8 @@ def pytest_collection_modifyitems(items):
         if reason or item.get_closest_marker("tensorflow"):
             reason = f"TensorFlow only: {reason or 'see the test'}"
             item.add_marker(pytest.mark.skip(reason=reason))
+        if BACKEND == "jax" and item.path.name in LONG_ON_JAX:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,7 @@
 """The alignment loss in training: how often, how much, and what the logs say."""
 
+import functools
+
 import contracts
 import keras
 import numpy as np
@@ -226,19 +228,22 @@ def test_the_gradient_reaches_queries_keys_and_the_alignment(subject, alignment)
 POLICIES = ["float32", "mixed_bfloat16", "mixed_float16"]
 
 
+@functools.cache
+def logs_of_two_steps(policy, jit_compile):
+    """What `fit` logs while the weights move."""
+    keras.utils.set_random_seed(0)
+    keras.config.set_dtype_policy(policy)
+    model = functional(contracts.MULTI_HEAD.make("ct", alignment_weight=1.0))
+    model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=jit_compile)
+    return model.fit(X, X, epochs=2, verbose=0).history
+
+
 # JAX multiplies no float16 on CPUs in a backward pass.
 @pytest.mark.parametrize("policy", POLICIES[: 2 if BACKEND == "jax" else 3])
 def test_logs_under_xla_and_mixed_precision(policy):
-    """Two steps with moving weights; half precision comes close to single."""
-
-    def logs(policy, jit_compile):
-        keras.utils.set_random_seed(0)
-        keras.config.set_dtype_policy(policy)
-        model = functional(contracts.MULTI_HEAD.make("ct", alignment_weight=1.0))
-        model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=jit_compile)
-        return model.fit(X, X, epochs=2, verbose=0).history
-
-    wanted, received = logs("float32", QUICK_JIT), logs(policy, JIT)
+    """Half precision comes close to single."""
+    wanted = logs_of_two_steps("float32", QUICK_JIT)
+    received = logs_of_two_steps(policy, JIT)
     expected = {"loss", "alignment_loss"} if LOGS else {"loss"}
     assert set(received) == set(wanted) == expected
     rel = 1e-4 if policy == "float32" else 2e-2
