@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import small_models
-from execution import LOGS
+from execution import BACKEND, LOGS
 
 import keras_align
 from keras_align.alignments import Alignment, register_alignment
@@ -20,7 +20,7 @@ from keras_align.conversion import (
 NAMES = list(small_models.BUILDERS)
 # Attributes that fit, evaluate and predict leave on any Keras model.
 TRACES = {"history", "stop_predicting", "stop_evaluating", "_eval_epoch_iterator"}
-TRACES |= {"_torch_params"}
+TRACES |= {"_torch_params", "_jax_state"}
 
 
 @register_alignment("fragile")
@@ -77,7 +77,12 @@ def test_alignment_changes_no_prediction_and_strip_is_its_inverse(name):
     np.testing.assert_array_equal(small_models.predict(model, name), values)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "backbone"])
+# Without a loss; and on JAX, where Keras runs a subclassed model's `call` directly, what
+# is inside (plain dropout too) trains only if `call` hands its `training` on.
+UNTRAINED = {"backbone"} | ({"subclassed"} if BACKEND == "jax" else set())
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in UNTRAINED])
 def test_training_moves_every_alignment_and_strip_leaves_no_trace(name):
     model = small_models.compile_model(small_models.BUILDERS[name](), name)
     classes, attributes = (state(model)[key] for key in ("classes", "attributes"))

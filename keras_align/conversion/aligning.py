@@ -16,6 +16,7 @@ from keras_align.conversion.swapping import (
     make_aligned,
     snapshot,
 )
+from keras_align.layers.aligned_attention import AlignedAttention
 
 
 def align_model(model, alignment="ct", alignment_weight=None, layers=None):
@@ -144,7 +145,7 @@ def _check_layers(chosen):
         )
     for each in chosen:
         own = sorted(vars(each.layer).keys() & set(attribute_names()))
-        if own:
+        if own and not isinstance(each.layer, AlignedAttention):
             raise ValueError(
                 f"Argument `model`: the attention layer {each.path} has attributes "
                 f"that an aligned layer needs for itself. Received: {own}"
