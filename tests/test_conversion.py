@@ -77,8 +77,8 @@ def test_alignment_changes_no_prediction_and_strip_is_its_inverse(name):
     np.testing.assert_array_equal(small_models.predict(model, name), values)
 
 
-# Without a loss; and on JAX, where Keras runs the `call` of a subclassed model directly,
-# what is inside (plain dropout too) trains only if `call` hands its `training` on.
+# Without a loss; and on JAX, where Keras runs a model's own `call` directly, what is in
+# it (plain dropout too) trains only if `call` hands its `training` on.
 UNTRAINED = {"backbone"} | ({"subclassed"} if BACKEND == "jax" else set())
 
 

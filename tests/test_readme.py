@@ -10,7 +10,7 @@ import pytest
 import keras_align
 
 README = pathlib.Path(__file__).parents[1] / "README.md"
-FUNCTIONAL, BERT, EXPORT, CHOICES = re.findall(
+FUNCTIONAL, BERT, EXPORT, DEVICES, CHOICES = re.findall(
     r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL
 )
 
@@ -28,6 +28,23 @@ def test_functional_model_and_export(tmp_path, monkeypatch):
     exec("import keras_align\n" + EXPORT, names)
     assert (tmp_path / "model.keras").exists()
     assert (tmp_path / "served_model" / "saved_model.pb").exists()
+
+
+def test_several_devices_and_a_backup(tmp_path, monkeypatch):
+    import tensorflow as tf
+
+    monkeypatch.chdir(tmp_path)
+    names = {
+        "keras_align": keras_align,
+        "strategy": tf.distribute.MirroredStrategy(["CPU:0"]),
+        "build": small_encoder,
+        "optimizer": "adam",
+        "loss": "mse",
+        "inputs": np.ones((64, 4, 8), "float32"),
+        "labels": np.zeros((64, 4, 8), "float32"),
+    }
+    exec(DEVICES, names)
+    assert len(names["model"].history.history["alignment_loss"]) == 3
 
 
 class Names(dict):
