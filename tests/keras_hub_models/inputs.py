@@ -5,6 +5,12 @@ import numpy as np
 
 B, T, VOCAB, DIM, HEADS, KV = 2, 8, 32, 16, 4, 2
 _rng = np.random.default_rng(0)
+_START = _rng.bit_generator.state
+
+
+def start_again():
+    """Draws the same again, so that inputs do not depend on what was built before."""
+    _rng.bit_generator.state = _START
 
 
 def mask(length=T, pad=3, dtype="int32"):
