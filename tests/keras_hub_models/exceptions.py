@@ -22,6 +22,22 @@ REFUSED = {
     "flux": "queries and keys are made in the block around the attention layer",
     "vae": "one convolution over the pixels, no heads",
 }
+# Where a step of the plain model fails too, as an error or not finite, by backend and
+# policy. Mixtures of experts mix dtypes; float16 overflows.
+_OF_EXPERTS = {"mixtral", "qwen_moe", "qwen3_moe", "qwen3_5_moe"}
+PLAIN_FAILS = {
+    ("torch", "float32"): {
+        "gemma3n_multimodal",  # a gradient that is NaN
+        "sam3",  # needs torchvision
+        "stable_diffusion_3",  # cannot be built there
+    },
+    ("tensorflow", "mixed_bfloat16"): {*_OF_EXPERTS, "moonshine", "sam"},
+    ("tensorflow", "mixed_float16"): {
+        *_OF_EXPERTS,
+        *("moonshine", "sam", "roformer_v2", "esm", "t5", "t5gemma", "t5gemma2"),
+        *("gemma3n_multimodal", "blip2", "blip2_t5", "stable_diffusion_3"),
+    },
+}
 # Plain models that `clone_model` cannot clone, and what it says: layers of keras-hub
 # with a config that does not make them again.
 NOT_CLONED = {
