@@ -10,14 +10,18 @@ import pytest
 
 from keras_align.training import distribute
 
-SETTINGS = "plain", "even", "accumulated", "several", "float16"
+SETTINGS = "plain", "accumulated", "several"
+
+
+def run(folder, strategy, jit_compile, *settings):
+    file = folder / f"{strategy}.json"
+    isolated.run("train_distributed.py", file, strategy, jit_compile, *settings)
+    return json.loads(file.read_text())
 
 
 @pytest.fixture(scope="module")
 def one_device(tmp_path_factory):
-    file = tmp_path_factory.mktemp("one") / "logs.json"
-    isolated.run("train_distributed.py", file, "one", 0, *SETTINGS)
-    return json.loads(file.read_text())
+    return run(tmp_path_factory.mktemp("one"), "one", 0, *SETTINGS)
 
 
 def check(found, expected):
@@ -33,15 +37,15 @@ def check(found, expected):
 
 
 def test_two_mirrored_devices_equal_one(tmp_path, one_device):
-    file = tmp_path / "logs.json"
-    isolated.run("train_distributed.py", file, "mirrored", 0, *SETTINGS)
-    check(json.loads(file.read_text()), one_device)
+    check(run(tmp_path, "mirrored", 0, *SETTINGS), one_device)
 
 
-def test_two_mirrored_devices_with_xla_equal_one(tmp_path, one_device):
-    file = tmp_path / "logs.json"
-    isolated.run("train_distributed.py", file, "mirrored", 1, "even")
-    check(json.loads(file.read_text()), one_device)
+@pytest.mark.slow
+@pytest.mark.parametrize("jit_compile", [0, 1])
+def test_two_mirrored_devices_with_xla_and_in_float16_equal_one(tmp_path, jit_compile):
+    settings = "even", "float16"
+    expected = run(tmp_path, "one", 0, *settings)
+    check(run(tmp_path, "mirrored", jit_compile, *settings), expected)
 
 
 def test_two_workers_equal_one_device(tmp_path, one_device):
