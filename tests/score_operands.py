@@ -174,7 +174,6 @@ def check(calls, captured):
         assert len(pairs) == sum(call.attends for call in own) >= len(own), layer.name
         left = iter([product for call in own for product in _of_content(call)])
         for query, key in pairs:  # `any` takes from `left` up to what it finds
-            query = _as_scored(layer, query)
             found = any(are_operands(query, key, product) for product in left)
             assert found, f"{layer.name}, a {type(layer).__name__}"
 
@@ -182,16 +181,6 @@ def check(calls, captured):
 def _of_content(call):
     name = type(call.layer).__name__.removeprefix("Aligned")
     return call.products[: 1 if name in FIRST_TERM_ONLY else None]
-
-
-def _as_scored(layer, query):
-    """A query as it enters the scores.
-
-    The same but in VideoPrism's pooling, where it is captured before a learned scale of
-    each dimension and enters after it.
-    """
-    scale = getattr(layer, "per_dim_scale_layer", None)
-    return query if scale is None else to_numpy(scale(query))
 
 
 def are_operands(query, key, product):
