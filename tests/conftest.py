@@ -67,6 +67,7 @@ OF_TENSORFLOW = {
 # Files that say little of a backend and take long on JAX, which compiles each model.
 LONG_ON_JAX = {
     "test_alignment_training.py",
+    "test_conversion.py",
     "test_keras_contract.py",
     "test_layer_saving.py",
     "test_presets.py",
