@@ -96,6 +96,7 @@ def test_options_that_cannot_work_are_refused(options, message, capsys):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_two_devices_equal_one(files, tmp_path):
     options = "--no-jit", "--alignment", *ALIGNMENTS
     one = run(files, tmp_path / "one.json", *options)

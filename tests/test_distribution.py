@@ -19,11 +19,6 @@ def run(folder, strategy, jit_compile, *settings):
     return json.loads(file.read_text())
 
 
-@pytest.fixture(scope="module")
-def one_device(tmp_path_factory):
-    return run(tmp_path_factory.mktemp("one"), "one", 0, *SETTINGS)
-
-
 def check(found, expected):
     """Losses, metrics and weights; last batches of an epoch that cannot be halved."""
     assert (found["replicas"], expected["replicas"]) == (2, 1)
@@ -36,10 +31,6 @@ def check(found, expected):
             assert found[setting][name] == close, (setting, name)
 
 
-def test_two_mirrored_devices_equal_one(tmp_path, one_device):
-    check(run(tmp_path, "mirrored", 0, *SETTINGS), one_device)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", [0, 1])
 def test_two_mirrored_devices_with_xla_and_in_float16_equal_one(tmp_path, jit_compile):
@@ -48,16 +39,23 @@ def test_two_mirrored_devices_with_xla_and_in_float16_equal_one(tmp_path, jit_co
     check(run(tmp_path, "mirrored", jit_compile, *settings), expected)
 
 
-def test_two_workers_equal_one_device(tmp_path, one_device):
-    files = [tmp_path / "first.json", tmp_path / "second.json"]
-    arguments = "multiworker", 0, "plain", "accumulated"
+def run_two_workers(folder, *settings):
+    files = [folder / "first.json", folder / "second.json"]
+    arguments = "multiworker", 0, *settings
     processes = [
         isolated.start("train_distributed.py", file, *arguments, TF_CONFIG=config)
         for file, config in zip(files, isolated.clusters(2), strict=True)
     ]
-    for process, file in zip(processes, files, strict=True):
+    for process in processes:
         isolated.finish(process)
-        check(json.loads(file.read_text()), one_device)
+    return [json.loads(file.read_text()) for file in files]
+
+
+def test_two_mirrored_devices_and_two_workers_equal_one_device(tmp_path):
+    one = run(tmp_path, "one", 0, *SETTINGS)
+    check(run(tmp_path, "mirrored", 0, *SETTINGS), one)
+    for worker in run_two_workers(tmp_path, "plain", "accumulated"):
+        check(worker, one)
 
 
 def functional():
