@@ -134,7 +134,7 @@ def train(task, settings, strategy, options, alignment):
     first = FirstLosses()
     callbacks = [first.callback(), in_order(data)]
     if options.backup:
-        callbacks.append(backup(options, alignment, data))
+        callbacks.append(backup(options, alignment))
     begin = time.perf_counter()
     with finetuning.taking_tokens(model):
         history = run(model, data, options, callbacks)
@@ -195,13 +195,12 @@ def in_order(data):
     return keras.callbacks.LambdaCallback(on_epoch_begin=begin)
 
 
-def backup(options, alignment, data):
+def backup(options, alignment):
     """The callback that saves, and resumes, the training of one model."""
     import keras_align
 
-    return keras_align.BackupAndResume(
-        options.backup / alignment, save_freq=options.save_freq, data=data
-    )
+    folder = options.backup / alignment
+    return keras_align.BackupAndResume(folder, save_freq=options.save_freq)
 
 
 def run(model, data, options, callbacks):

@@ -1,12 +1,11 @@
 """What adapters make of a call: whose tokens it is of, their masks, what is wrong."""
 
-import contextlib
-
 import keras
 import keras_hub
 import numpy as np
 import pytest
 from keras import ops
+from test_adapters import Idle
 
 from keras_align import alignments
 from keras_align.adapters import AttentionAdapter, register_attention, registry
@@ -362,10 +361,6 @@ def test_a_call_of_the_instance_is_refused():
 
 
 def test_a_recording_that_captures_nothing_is_an_error():
-    class Idle(AttentionAdapter):
-        def capture(self, layer):
-            return contextlib.nullcontext([])
-
     class Silent(Own):
         pass
 

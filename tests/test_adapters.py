@@ -1,5 +1,6 @@
 """Adapters find the queries, keys and masks that attention classes work with."""
 
+import contextlib
 import re
 
 import keras
@@ -170,13 +171,14 @@ def test_an_own_class_survives_saving_and_cloning(tmp_path):
     assert type(loaded.get_layer("own")) is Usual
 
 
+class Idle(AttentionAdapter):
+    """Captures nothing."""
+
+    def capture(self, layer):
+        return contextlib.nullcontext([])
+
+
 def test_an_adapter_that_captures_nothing_says_so():
-    class Idle(AttentionAdapter):
-        def capture(self, layer):
-            import contextlib
-
-            return contextlib.nullcontext([])
-
     class Silent(Usual):
         pass
 

@@ -5,13 +5,7 @@ import contextlib
 import keras
 from keras import ops
 
-from keras_align.adapters import usual_names
-from keras_align.adapters.captured import (
-    check_calls,
-    heads_second,
-    masked_pairs,
-    splitting,
-)
+from keras_align.adapters import captured, usual_names
 from keras_align.adapters.usual_names import check_parameter, first_number
 from keras_align.layers.capturing import calling_method, captured_arguments, watched
 from keras_align.layers.token_masks import token_masks
@@ -170,7 +164,7 @@ class AttentionAdapter:
             RuntimeError: if nothing was captured.
             ValueError: if queries and keys do not fit the layer, or masks the tokens.
         """
-        return masked_pairs(self, layer, arguments, self_attention, pairs)
+        return captured.masked_pairs(self, layer, arguments, self_attention, pairs)
 
     def is_self_attention(self, layer, arguments):
         """Whether queries and keys of a call are of the same tokens.
@@ -235,8 +229,8 @@ class AttentionAdapter:
         """
         if self._query or not hasattr(layer, _ATTEND):
             return self.captured_projections(layer)
-        captured = captured_arguments(layer, _ATTEND)
-        return heads_second(captured) if self._heads_first else captured
+        pairs = captured_arguments(layer, _ATTEND)
+        return captured.heads_second(pairs) if self._heads_first else pairs
 
     @contextlib.contextmanager
     def captured_projections(self, layer):
@@ -245,10 +239,12 @@ class AttentionAdapter:
         queries, keys, pairs = [], [], []
         heads = self.num_heads(layer), self.num_key_heads(layer)
         size = self.head_size(layer)
+        note_query = captured.splitting(queries, heads[0], size)
+        note_key = captured.splitting(keys, heads[1], size)
         with (
-            watched(query, calling_method(query), splitting(queries, heads[0], size)),
-            watched(key, calling_method(key), splitting(keys, heads[1], size)),
+            watched(query, calling_method(query), note_query),
+            watched(key, calling_method(key), note_key),
         ):
             yield pairs
-        check_calls(layer, queries, keys)
+        captured.check_calls(layer, queries, keys)
         pairs.extend(zip(queries, keys, strict=True))

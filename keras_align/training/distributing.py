@@ -88,7 +88,8 @@ def _train_step(model, jit_compile, data):
 
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
     weights = model.trainable_weights
-    samples, share = _samples_and_share(x)
+    samples = _samples(x)
+    share = _share(samples)
 
     @_compiled(jit_compile)
     def compute(x, y, sample_weight, share):
@@ -116,8 +117,7 @@ def _test_step(model, jit_compile, data):
         return outputs, loss
 
     outputs, loss = compute(x, y, sample_weight)
-    samples, _ = _samples_and_share(x)
-    return _logs(model, x, y, outputs, sample_weight, loss, samples)
+    return _logs(model, x, y, outputs, sample_weight, loss, _samples(x))
 
 
 def _compiled(jit_compile):
@@ -132,17 +132,23 @@ def _compiled(jit_compile):
     return tf.function(jit_compile=True)
 
 
-def _samples_and_share(x):
-    """Samples of this replica, and how much more than the mean of all they are."""
+def _samples(x):
+    """Number of samples of this replica."""
     import tensorflow as tf
 
-    samples = tf.shape(keras.tree.flatten(x)[0])[0]
+    return tf.shape(keras.tree.flatten(x)[0])[0]
+
+
+def _share(samples):
+    """The samples of this replica relative to the mean of all replicas."""
+    import tensorflow as tf
+
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     if replicas == 1:
-        return samples, 1.0
+        return 1.0
     count = tf.cast(samples, "float32")
     total = tf.distribute.get_replica_context().all_reduce("SUM", count)
-    return samples, count * replicas / total
+    return count * replicas / total
 
 
 def _logs(model, x, y, outputs, sample_weight, loss, samples):

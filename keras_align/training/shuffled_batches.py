@@ -1,5 +1,7 @@
 """Batches in an order that is known beforehand."""
 
+import functools
+
 import keras
 import numpy as np
 from keras import tree
@@ -53,7 +55,8 @@ class ShuffledBatches(keras.utils.PyDataset):
         shard_index=0,
     ):
         super().__init__()
-        self._data = (inputs,) if targets is None else (inputs, targets)
+        data = (inputs,) if targets is None else (inputs, targets)
+        self._data = tree.map_structure(np.asarray, data)
         lengths = {len(each) for each in tree.flatten(self._data)}
         if len(lengths) != 1:
             raise ValueError(
@@ -85,12 +88,11 @@ class ShuffledBatches(keras.utils.PyDataset):
         return whole + int(rest > 0 and not self.drop_remainder)
 
     def __getitem__(self, index):
-        generator = np.random.default_rng((self.seed, self.epoch))
-        order = generator.permutation(self._samples)
+        order = _order(self.seed, self.epoch, self._samples)
         rows = order[index * self.batch_size : (index + 1) * self.batch_size]
         part, parts = self._shards
         rows = np.array_split(rows, parts)[part]
-        return tree.map_structure(lambda array: np.asarray(array)[rows], self._data)
+        return tree.map_structure(lambda array: array[rows], self._data)
 
     def on_epoch_end(self):
         self.epoch += 1
@@ -117,3 +119,8 @@ class ShuffledBatches(keras.utils.PyDataset):
         )
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(self)))
         return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+@functools.lru_cache(maxsize=2)  # all batches of an epoch are cut out of one
+def _order(seed, epoch, samples):
+    return np.random.default_rng((seed, epoch)).permutation(samples)
