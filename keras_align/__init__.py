@@ -12,7 +12,12 @@ from keras_align.alignments import (
     register_alignment,
 )
 from keras_align.callbacks import AlignmentWeightSchedule, BackupAndResume
-from keras_align.conversion import align_model, alignment_report, strip_alignment
+from keras_align.conversion import (
+    align_model,
+    alignment_report,
+    strip_alignment,
+    without_alignment,
+)
 from keras_align.diagnostics import measure_alignment
 from keras_align.layers import AlignedGroupedQueryAttention, AlignedMultiHeadAttention
 from keras_align.metrics import ExpectedCalibrationError
@@ -42,5 +47,6 @@ __all__ = [
     "strip_alignment",
     "training",
     "visualization",
+    "without_alignment",
 ]
 __version__ = "0.1.0"

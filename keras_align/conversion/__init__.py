@@ -2,6 +2,12 @@
 
 from keras_align.conversion.aligning import align_model
 from keras_align.conversion.reporting import AlignmentReport, alignment_report
-from keras_align.conversion.stripping import strip_alignment
+from keras_align.conversion.stripping import strip_alignment, without_alignment
 
-__all__ = ["AlignmentReport", "align_model", "alignment_report", "strip_alignment"]
+__all__ = [
+    "AlignmentReport",
+    "align_model",
+    "alignment_report",
+    "strip_alignment",
+    "without_alignment",
+]

@@ -37,6 +37,50 @@ def strip_alignment(model):
     >>> model.get_layer("attention")
     <MultiHeadAttention name=attention, built=True>
     """
+    aligned, hosts = _to_strip(model)
+    compiled = compilations(holders(model, aligned))
+    with contextlib.ExitStack() as undo:
+        _make_plain(aligned, hosts, undo)
+        recompile(compiled, undo)
+        undo.pop_all()
+    return model
+
+
+@contextlib.contextmanager
+def without_alignment(model):
+    """Lets a model be plain for the length of a `with` block, as for an export.
+
+    Inside it has the plain classes, and none of the weights that only training needs;
+    afterwards it is aligned as before, compiled as before, with its optimizer, and can
+    be trained on. It must not be trained, or used by another thread, inside.
+
+    Args:
+        model: as for `strip_alignment`. A model without aligned layers stays as it is.
+
+    Yields:
+        `model`.
+
+    Raises:
+        ValueError: if a layer is of a subclass of an aligned layer.
+
+    Example:
+
+    >>> inputs = keras.Input((None, 16))
+    >>> x = keras.layers.MultiHeadAttention(2, 8, name="attention")(inputs, inputs)
+    >>> model = keras_align.align_model(keras.Model(inputs, x))
+    >>> with keras_align.without_alignment(model):
+    ...     len(model.weights)
+    8
+    >>> len(model.weights) > 8
+    True
+    """
+    with contextlib.ExitStack() as undo:
+        _make_plain(*_to_strip(model, missing_ok=True), undo)
+        yield model
+
+
+def _to_strip(model, missing_ok=False):
+    """The aligned layers, as found, and the hosts of a model."""
     found, _ = find_attention(model)
     aligned = [each for each in found if isinstance(each.layer, AlignedAttention)]
     unknown = [
@@ -51,18 +95,20 @@ def strip_alignment(model):
             "`alignment=None` instead."
         )
     hosts = [each for each in holders(model, found) if isinstance(each, AlignedHost)]
-    if not (aligned or hosts):
+    if not (aligned or hosts or missing_ok):
         raise ValueError(
             f"Argument `model`: '{model.name}' has no aligned attention layer."
         )
-    compiled = compilations(holders(model, aligned))
-    with contextlib.ExitStack() as undo:
-        for each in aligned:
-            undo.callback(snapshot(each.layer))
-            make_plain(each.layer)
-        for host in hosts:
-            undo.callback(make_host, host)
-            leave_host(host)
-        recompile(compiled, undo)
-        undo.pop_all()
-    return model
+    return aligned, hosts
+
+
+def _make_plain(aligned, hosts, undo):
+    """Makes layers and hosts plain; `undo` gets what makes them aligned again."""
+    for each in aligned:
+        undo.callback(snapshot(each.layer))
+    for host in hosts:
+        undo.callback(make_host, host)
+    for each in aligned:
+        make_plain(each.layer)
+    for host in hosts:
+        leave_host(host)

@@ -40,6 +40,8 @@ def snapshot(layer):
     """Returns a function that undoes a later `make_aligned` or `make_plain`."""
     cls = type(layer)
     before = {name: getattr(layer, name, _MISSING) for name in attribute_names()}
+    tracker = getattr(layer, "_alignment_tracker", None)
+    join = tracker.joined() if tracker is not None else lambda: None
 
     def undo():
         layer.__class__ = cls
@@ -50,6 +52,7 @@ def snapshot(layer):
                     setattr(layer, name, value)
             if before["alignment"] not in (None, _MISSING):
                 keras_internals.track_first(layer, layer.alignment)
+        join()
 
     return undo
 

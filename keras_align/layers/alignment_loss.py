@@ -46,6 +46,11 @@ class AlignmentLoss(keras.metrics.Mean):
         for peer in self._peers():
             peer._root, peer._peers = lambda: None, lambda peer=peer: (peer,)
 
+    def joined(self):
+        """Returns a function that undoes a later `part`."""
+        root, peers = self._root, self._peers
+        return lambda: vars(self).update(_root=root, _peers=peers)
+
     def save_own_variables(self, store):
         """Saves nothing: the state of an epoch is no weight."""
 

@@ -1,0 +1,81 @@
+"""`without_alignment`: a model that is plain for a while, and goes on as it was."""
+
+import keras
+import numpy as np
+import pytest
+import small_models
+from execution import LOGS
+from test_conversion import state
+
+import keras_align
+from keras_align import align_model, strip_alignment, without_alignment
+
+
+@pytest.mark.parametrize("name", small_models.BUILDERS)
+def test_inside_it_is_the_stripped_model_and_afterwards_the_aligned_one(name):
+    model = align_model(small_models.BUILDERS[name]())
+    values, before = small_models.predict(model, name), state(model)
+    variables = list(map(id, model.variables))
+    with without_alignment(model) as plain:
+        assert plain is model
+        inside = state(model)
+        np.testing.assert_array_equal(small_models.predict(model, name), values)
+    assert state(model) == before
+    assert list(map(id, model.variables)) == variables
+    assert state(strip_alignment(model)) == inside
+
+
+@pytest.mark.parametrize("name", ["classifier", "pieces", "shared"])
+def test_training_goes_on_as_if_nothing_had_been(name):
+    """Losses, logs, weights and optimizer of two runs of which one was plain once."""
+    histories, weights = [], []
+    for interrupted in (False, True):
+        keras.utils.set_random_seed(0)
+        model = small_models.BUILDERS[name]()
+        align_model(model, alignment_weight=keras.Variable(1.0, name="weight"))
+        small_models.compile_model(model, name)
+        schedule = keras_align.AlignmentWeightSchedule(warmup_steps=3)
+        histories.append(logs(model, name, schedule))
+        if interrupted:
+            optimizer = model.optimizer
+            with without_alignment(model):
+                assert not any("alignment" in v.path for v in model.variables)
+            assert model.optimizer is optimizer
+        histories.append(logs(model, name, schedule))
+        variables = *model.variables, *model.optimizer.variables
+        weights.append([variable.numpy() for variable in variables])
+    assert histories[:2] == histories[2:]
+    assert ("alignment_loss" in histories[-1]) == LOGS
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def logs(model, name, *callbacks):
+    inputs, targets = small_models.data(name)
+    options = {"batch_size": 4, "epochs": 1, "shuffle": False, "verbose": 0}
+    return model.fit(inputs, targets, callbacks=list(callbacks), **options).history
+
+
+def test_an_error_inside_leaves_the_model_aligned():
+    model = align_model(small_models.functional())
+    before = state(model)
+    with pytest.raises(RuntimeError, match="no space"), without_alignment(model):
+        raise RuntimeError("no space")
+    assert state(model) == before
+
+
+def test_a_plain_model_stays_as_it_is():
+    model = small_models.functional()
+    before = state(model)
+    with without_alignment(model):
+        assert state(model) == before
+    assert state(model) == before
+
+
+def test_what_is_saved_inside_is_plain(tmp_path):
+    model = align_model(small_models.pieces())
+    with without_alignment(model):
+        model.save(tmp_path / "plain.keras")
+    loaded = keras.models.load_model(tmp_path / "plain.keras")
+    assert not keras_align.alignment_report(loaded).aligned
+    assert keras_align.alignment_report(model).aligned
