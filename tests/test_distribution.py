@@ -11,6 +11,7 @@ import pytest
 from keras_align.training import distribute
 
 SETTINGS = "plain", "accumulated", "several"
+PLAIN = "clipped", "averaged", "overflow"
 
 
 def run(folder, strategy, jit_compile, *settings):
@@ -22,10 +23,11 @@ def run(folder, strategy, jit_compile, *settings):
 def check(found, expected):
     """Losses, metrics and weights; last batches of an epoch that cannot be halved."""
     assert (found["replicas"], expected["replicas"]) == (2, 1)
-    names = {"loss", "mae", "alignment_loss", "val_loss", "val_mae", "weights"}
+    names = {"loss", "mae", "val_loss", "val_mae", "scale", "weights"}
     for setting in set(found) - {"replicas"}:
-        assert set(found[setting]) == set(expected[setting]) == names
-        tolerance = 1e-2 if setting == "float16" else 1e-5
+        aligned = {"alignment_loss"} if setting not in PLAIN else set()
+        assert set(found[setting]) == set(expected[setting]) == names | aligned
+        tolerance = 1e-2 if setting in ("float16", "overflow") else 1e-5
         for name, values in expected[setting].items():
             close = pytest.approx(values, rel=tolerance, abs=tolerance)
             assert found[setting][name] == close, (setting, name)
@@ -52,8 +54,9 @@ def run_two_workers(folder, *settings):
 
 
 def test_two_mirrored_devices_and_two_workers_equal_one_device(tmp_path):
-    one = run(tmp_path, "one", 0, *SETTINGS)
-    check(run(tmp_path, "mirrored", 0, *SETTINGS), one)
+    one = run(tmp_path, "one", 0, *SETTINGS, *PLAIN, "summed")
+    assert one["overflow"]["scale"][0] < 2.0**15  # it was halved
+    check(run(tmp_path, "mirrored", 0, *SETTINGS, *PLAIN, "summed"), one)
     for worker in run_two_workers(tmp_path, "plain", "accumulated"):
         check(worker, one)
 

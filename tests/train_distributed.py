@@ -23,41 +23,65 @@ X, Y = contracts.tokens(5, batch=9), contracts.tokens(5, batch=9, seed=1)
 SETTINGS = {
     "plain": {},
     "even": {"samples": 8},
-    "accumulated": {"gradient_accumulation_steps": 2},
+    "accumulated": {"optimizer": {"gradient_accumulation_steps": 2}},
     "several": {"steps_per_execution": 2},
     "float16": {"precision": "mixed_float16"},
+    # What is done with gradients, and a loss that is no mean.
+    "clipped": {
+        "optimizer": {"gradient_accumulation_steps": 2, "global_clipnorm": 0.1},
+        "layers": 0,
+    },
+    "averaged": {
+        "optimizer": {
+            "gradient_accumulation_steps": 2,
+            "use_ema": True,
+            "ema_momentum": 0.5,
+            "ema_overwrite_frequency": 3,
+        },
+        "layers": 0,
+    },
+    "summed": {"loss": keras.losses.MeanSquaredError(reduction="sum"), "layers": 1},
+    "overflow": {"precision": "mixed_float16", "layers": 0, "largest": 500.0},
 }
 
 
-def build(precision="float32", gradient_accumulation_steps=None, **options):
+ALIGNMENTS = (
+    (contracts.GROUPED_QUERY, "mmd"),
+    (contracts.MULTI_HEAD, "ct"),
+    (contracts.MULTI_HEAD, AdversarialAlignment(learning_speed=1.0)),
+    (contracts.MULTI_HEAD, "ot"),
+)
+
+
+def build(precision="float32", optimizer=None, layers=4, loss="mse", **options):
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy(precision)
-    x = inputs = keras.Input((5, 8))
-    for subject, alignment in (
-        (contracts.MULTI_HEAD, "ct"),
-        (contracts.GROUPED_QUERY, "mmd"),
-        (contracts.MULTI_HEAD, AdversarialAlignment(learning_speed=1.0)),
-        (contracts.MULTI_HEAD, "ot"),
-    ):
+    inputs = keras.Input((5, 8))
+    x = keras.layers.Dense(8)(inputs)
+    for subject, alignment in ALIGNMENTS[:layers]:
         layer = subject.make(alignment, alignment_weight=1.0)
         x = layer(x, x)
     model = keras.Model(inputs, x)
-    steps = gradient_accumulation_steps
-    optimizer = keras.optimizers.SGD(
-        0.01, momentum=0.9, gradient_accumulation_steps=steps
-    )
-    model.compile(optimizer, "mse", metrics=["mae"], jit_compile=False, **options)
+    optimizer = keras.optimizers.SGD(0.01, momentum=0.9, **(optimizer or {}))
+    model.compile(optimizer, loss, metrics=["mae"], jit_compile=False, **options)
     return model
 
 
-def train(strategy, jit_compile, samples=9, **options):
+def train(strategy, jit_compile, samples=9, largest=1.0, **options):
     with strategy.scope():
         model = build(**options)
     distribute(model, jit_compile=jit_compile)
     fit = {"batch_size": 4, "epochs": 2, "shuffle": False, "verbose": 0}
-    data = X[:samples], Y[:samples]
-    logs = model.fit(*data, validation_data=data, **fit).history
-    return {**logs, "weights": [float(tf.norm(w.value)) for w in model.weights]}
+    x, y = X[:samples], Y[:samples].copy()
+    y[3] *= largest  # of the second replica alone
+    logs = model.fit(x, y, validation_data=(x, y), **fit).history
+    scale = getattr(model.optimizer, "dynamic_scale", 1.0)
+    weights = [float(tf.norm(weight.value)) for weight in model.weights]
+    return {
+        **logs,
+        "scale": [float(keras.ops.convert_to_numpy(scale))],
+        "weights": weights,
+    }
 
 
 def make(name):

@@ -13,8 +13,14 @@ from keras_align.keras_internals.compiling import (
     fresh_optimizer,
     variable_scope,
 )
+from keras_align.keras_internals.distributing import (
+    added_losses,
+    apply_across_replicas,
+    compute_loss,
+    is_multi_worker,
+    track_loss,
+)
 from keras_align.keras_internals.fitting import (
-    accumulate_across_replicas,
     build_with_local_batches,
     execute_step_by_step,
     is_first_process,
@@ -35,16 +41,19 @@ from keras_align.keras_internals.layers import (
 )
 
 __all__ = [
-    "accumulate_across_replicas",
+    "added_losses",
+    "apply_across_replicas",
     "build_with_local_batches",
     "called_root",
     "compile_arguments",
+    "compute_loss",
     "execute_step_by_step",
     "flattened",
     "fresh_optimizer",
     "full_precision",
     "has_build",
     "is_first_process",
+    "is_multi_worker",
     "losses_of_stateless_step",
     "name_scope",
     "random_state",
@@ -55,6 +64,7 @@ __all__ = [
     "sublayers",
     "token_mask",
     "track_first",
+    "track_loss",
     "training_of_call",
     "unlocked",
     "variable_scope",

@@ -37,7 +37,8 @@ def execute_step_by_step(model):
 
         def function(iterator):
             logs, steps = None, model.steps_per_execution
-            for _ in range(steps):
+            single = not hasattr(iterator, "get_next")  # of `train_on_batch`
+            for _ in range(1 if single else steps):
                 try:
                     model.steps_per_execution = 1
                     logs = one_step(iterator)
@@ -61,48 +62,6 @@ def execute_step_by_step(model):
 
     model.make_train_function = make_train_function
     model.make_test_function = make_test_function
-
-
-def accumulate_across_replicas(optimizer):
-    """Lets an optimizer with `gradient_accumulation_steps` serve several replicas.
-
-    Keras decides in each replica whether to apply what was accumulated, and
-    `tf.distribute` allows no reduction there; it can be decided for all of them.
-    """
-    import tensorflow as tf
-
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    steps = inner.gradient_accumulation_steps
-    if not steps or tf.distribute.get_strategy().num_replicas_in_sync == 1:
-        return
-
-    def increment(gradients, accumulated):
-        inner._backend_increment_gradient_accumulators(gradients, accumulated)
-
-    def update(gradients, accumulated, weights):
-        pairs = zip(gradients, accumulated, strict=True)
-        means = [(gradient + each) / steps for gradient, each in pairs]
-        inner._apply_weight_decay(weights)
-        inner._backend_update_step(
-            inner._clip_gradients(means), weights, inner.learning_rate
-        )
-        inner._backend_reset_gradient_accumulators()
-
-    def apply_for_all(strategy, gradients, weights):
-        all_of = strategy.extended.call_for_each_replica
-        indices = map(inner._get_variable_index, weights)
-        accumulated = [inner._accumulated_gradients[index] for index in indices]
-        keras.ops.cond(
-            (inner._iterations + 1) % steps == 0,
-            lambda: all_of(update, args=(gradients, accumulated, weights)),
-            lambda: all_of(increment, args=(gradients, accumulated)),
-        )
-
-    def apply(gradients, weights):
-        context = tf.distribute.get_replica_context()
-        context.merge_call(apply_for_all, args=(gradients, weights))
-
-    inner._backend_apply_gradients = apply
 
 
 def is_first_process(model):

@@ -17,11 +17,19 @@ def distribute(model, jit_compile=True):
       jit_compile=True)` puts the whole distributed step under XLA, which
       `tf.distribute.MirroredStrategy` cannot run. Gradients are reduced and applied
       outside. On a TPU everything is compiled anyhow.
+    - reduces the gradients before anything is done with them, so that clipping, the
+      scale of float16 and what is accumulated are those of the whole batch.
     - weights the loss of each replica by its samples. Where the replicas' shares of a
       batch are of different sizes, as in the last batch of an epoch, the step is that
       of one device; with Keras's own, samples count differently. A replica may be left
       without a sample.
     - runs under `tf.distribute.MultiWorkerMirroredStrategy`, where Keras's own fails.
+
+    The step is that of one device for losses that are means over samples, Keras's usual
+    reduction, or sums. Means over weights or unmasked tokens are taken in each replica,
+    and averaged by samples. As with Keras alone, dropout draws the same in each
+    replica, and `BatchNormalization` sees the samples of its replica: there must always
+    be some (`drop_remainder=True`).
 
     Args:
         model: `keras.Model` on the TensorFlow backend, made in the strategy's scope and
@@ -80,44 +88,82 @@ def _check(model):
             f"jit_compile={model.compiled and model.jit_compile}, "
             f"run_eagerly={model.compiled and model.run_eagerly}, own steps={own}"
         )
+    extended = model.distribute_strategy.extended
+    if not all(extended.variable_created_in_scope(v.value) for v in model.variables):
+        raise ValueError(
+            "Argument `model` must be made in the scope of the strategy in which it is "
+            f"compiled. Received: {type(model).__name__} '{model.name}' with variables "
+            "from elsewhere"
+        )
+    _sums_samples(model)
+
+
+def _sums_samples(model):
+    """Whether the losses given to `compile` are sums over samples, no means."""
+    losses = [x for x in keras.tree.flatten(model.loss) if x is not None]
+    sums = {getattr(loss, "reduction", None) == "sum" for loss in losses}
+    if len(sums) > 1:
+        raise ValueError(
+            "Argument `model` must be compiled with losses that are all sums, or all "
+            f"means over samples. Received: '{model.name}' with loss={model.loss}"
+        )
+    return sums == {True}
 
 
 def _train_step(model, jit_compile, data):
     """One step of one replica, as `keras.Model.train_step`."""
     import tensorflow as tf
 
+    _check(model)  # it may have been compiled again
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
     weights = model.trainable_weights
     samples = _samples(x)
-    share = _share(samples)
 
     @_compiled(jit_compile)
     def compute(x, y, sample_weight, share):
         with tf.GradientTape() as tape:
             outputs = model(x, training=True)
-            loss = model.compute_loss(x, y, outputs, sample_weight, training=True)
-            scaled = model.optimizer.scale_loss(loss * tf.cast(share, loss.dtype))
+            loss = _loss(model, x, y, outputs, sample_weight, share, training=True)
+            scaled = model.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled, [each.value for each in weights])
         return outputs, loss, gradients
 
-    outputs, loss, gradients = compute(x, y, sample_weight, share)
-    keras_internals.accumulate_across_replicas(model.optimizer)
-    model.optimizer.apply_gradients(zip(gradients, weights, strict=True))
+    outputs, loss, gradients = compute(x, y, sample_weight, _share(samples))
+    keras_internals.apply_across_replicas(model.optimizer, gradients, weights)
     return _logs(model, x, y, outputs, sample_weight, loss, samples)
 
 
 def _test_step(model, jit_compile, data):
     """The evaluation of a batch of one replica, as `keras.Model.test_step`."""
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    samples = _samples(x)
 
     @_compiled(jit_compile)
-    def compute(x, y, sample_weight):
+    def compute(x, y, sample_weight, share):
         outputs = model(x, training=False)
-        loss = model.compute_loss(x, y, outputs, sample_weight, training=False)
+        loss = _loss(model, x, y, outputs, sample_weight, share, training=False)
         return outputs, loss
 
-    outputs, loss = compute(x, y, sample_weight)
-    return _logs(model, x, y, outputs, sample_weight, loss, _samples(x))
+    outputs, loss = compute(x, y, sample_weight, _share(samples))
+    return _logs(model, x, y, outputs, sample_weight, loss, samples)
+
+
+def _loss(model, x, y, outputs, sample_weight, share, training):
+    """What this replica adds to the loss of the batch.
+
+    Keras has divided means over samples, and all added losses, by the number of
+    replicas; `share` makes them this replica's part of the mean over all samples.
+    """
+    import tensorflow as tf
+
+    loss = keras_internals.compute_loss(model, x, y, outputs, sample_weight, training)
+    share = tf.cast(share, loss.dtype)
+    scaled = loss * share
+    if _sums_samples(model):
+        added = keras_internals.added_losses(model)
+        scaled = loss + added * (share - 1.0)
+    # The mean of no sample is not a number.
+    return tf.where(share > 0.0, scaled, tf.zeros_like(scaled))
 
 
 def _compiled(jit_compile):
@@ -136,7 +182,7 @@ def _samples(x):
     """Number of samples of this replica."""
     import tensorflow as tf
 
-    return tf.shape(keras.tree.flatten(x)[0])[0]
+    return tf.shape(next(x for x in keras.tree.flatten(x) if x is not None))[0]
 
 
 def _share(samples):
@@ -156,22 +202,14 @@ def _logs(model, x, y, outputs, sample_weight, loss, samples):
     import tensorflow as tf
 
     strategy = tf.distribute.get_strategy()
-    for metric in model.metrics:
-        if metric.name == "loss":  # the mean of no sample is not a number
-            loss = tf.where(samples > 0, loss, tf.zeros_like(loss))
-            replicas = tf.cast(strategy.num_replicas_in_sync, loss.dtype)
-            metric.update_state(loss * replicas, sample_weight=samples)
+    if strategy.num_replicas_in_sync > 1:
+        loss = tf.distribute.get_replica_context().all_reduce("SUM", loss)
+    keras_internals.track_loss(model, loss, samples)
     logs = model.compute_metrics(x, y, outputs, sample_weight)
-    if _is_multi_worker(strategy):
+    if keras_internals.is_multi_worker(strategy):
         # Keras takes the mean over their first axis.
-        logs = {name: tf.reshape(value, (1,)) for name, value in logs.items()}
+        logs = {name: tf.expand_dims(value, 0) for name, value in logs.items()}
     return logs
-
-
-def _is_multi_worker(strategy):
-    import tensorflow as tf
-
-    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
 def _is_tpu(strategy):
