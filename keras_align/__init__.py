@@ -19,6 +19,7 @@ from keras_align.conversion import (
     without_alignment,
 )
 from keras_align.diagnostics import measure_alignment
+from keras_align.exporting import export_saved_model
 from keras_align.layers import AlignedGroupedQueryAttention, AlignedMultiHeadAttention
 from keras_align.metrics import ExpectedCalibrationError
 from keras_align.recording import record_attention
@@ -39,6 +40,7 @@ __all__ = [
     "align_model",
     "alignment_report",
     "divergences",
+    "export_saved_model",
     "measure_alignment",
     "record_attention",
     "register_alignment",

@@ -30,7 +30,7 @@ FLOORS = (
     {"adapters"},
     {"conversion"},
     {"recording"},
-    {"callbacks", "diagnostics", "metrics", "training", "visualization"},
+    {"callbacks", "diagnostics", "exporting", "metrics", "training", "visualization"},
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 MODULES = [
