@@ -14,9 +14,12 @@ VERSION = re.search(
 # private names of keras: the bounds are the versions that the tests ran with.
 NLP = ["keras-nlp>=0.32,<0.33", "tensorflow-text>=2.21,<2.22", "safetensors>=0.4"]
 VIZ = ["matplotlib>=3.8", "scikit-learn>=1.4"]
+SERVE = ["starlette>=1.10,<2", "uvicorn>=0.54,<1", "tensorflow-text>=2.21,<2.22"]
 EXAMPLES = [*NLP, *VIZ]
 TEST = [
     *EXAMPLES,
+    *SERVE,
+    "httpx>=0.28,<1",
     "hypothesis>=6.100",
     "jax>=0.5",
     "POT>=0.9.5",
@@ -43,7 +46,13 @@ setuptools.setup(
         "numpy>=1.26",
         "wrapt>=1.16",
     ],
-    extras_require={"nlp": NLP, "viz": VIZ, "examples": EXAMPLES, "test": TEST},
+    extras_require={
+        "nlp": NLP,
+        "viz": VIZ,
+        "serve": SERVE,
+        "examples": EXAMPLES,
+        "test": TEST,
+    },
     classifiers=[
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
