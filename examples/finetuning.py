@@ -203,6 +203,16 @@ def score(probabilities, labels):
     }
 
 
+def test(model, task):
+    """Returns for each test set what `score` returns, `probabilities` and `labels`."""
+    tests = {}
+    for name, sentences in task.tests.items():
+        probabilities = predict(model, encode(model.preprocessor, sentences))
+        tests[name] = score(probabilities, sentences.labels)
+        tests[name].update(probabilities=probabilities, labels=sentences.labels)
+    return tests
+
+
 def run_one(task, alignment, seed, settings, alignment_weight=None):
     """Fine-tunes one model from the pre-trained weights and tests it.
 
@@ -219,8 +229,7 @@ def run_one(task, alignment, seed, settings, alignment_weight=None):
         A dictionary with the keys `alignment`, `weight`, `seed`, `history`,
         `seconds_per_step`, `measure` (what `keras_align.measure_alignment` finds
         on sentences of the first test set; its `total` sums over layers and
-        heads), `tests` (for each test set what `score` returns, `probabilities` and
-        `labels`) and `model`.
+        heads), `tests` (what `test` returns) and `model`.
     """
     model = build(settings, len(task.classes), seed)
     if alignment in (None, "none"):
@@ -230,11 +239,7 @@ def run_one(task, alignment, seed, settings, alignment_weight=None):
         report = keras_align.alignment_report(model)
         alignment_weight = report.aligned[0].alignment_weight
     history, seconds = train(model, task, settings, seed)
-    tests = {}
-    for name, sentences in task.tests.items():
-        probabilities = predict(model, encode(model.preprocessor, sentences))
-        tests[name] = score(probabilities, sentences.labels)
-        tests[name].update(probabilities=probabilities, labels=sentences.labels)
+    tests = test(model, task)
     measured = next(iter(task.tests.values())).first(settings.measured)
     inputs = encode(model.preprocessor, measured)
     return {

@@ -197,10 +197,11 @@ def _add_signatures(archive, probabilities, specs, preprocessor, names):
             {name: tf.cast(inputs[name], spec.dtype) for name, spec in specs.items()}
         )
 
-    texts = tf.TensorSpec([None], tf.string, "text")
+    tokens, default = _traced(from_tokens, specs), None
     if preprocessor is not None:
-        archive.add_endpoint("serving_default", _traced(from_text, texts))
-    archive.add_endpoint("tokens", _traced(from_tokens, specs))
+        default = _traced(from_text, tf.TensorSpec([None], tf.string, "text"))
+    archive.add_endpoint("serving_default", default or tokens)
+    archive.add_endpoint("tokens", tokens)
 
 
 def _named(inputs, specs):

@@ -1,0 +1,137 @@
+"""The page of an exported model: what it is, and how good it was found to be."""
+
+import datetime
+import importlib.metadata
+import json
+import pathlib
+import platform
+
+PACKAGES = "keras-align", "keras", "keras-nlp", "tensorflow", "tensorflow-text"
+
+
+def facts(options, settings, task, model, tests):
+    """Everything that is known of an exported model, as JSON can hold it.
+
+    Args:
+        options: of `export_saved_model.py`.
+        settings: `finetuning.Settings`.
+        task: `sentences.Task`.
+        model: the classifier, before it was exported.
+        tests: dictionary from what the model computes in, as "float32", to what
+            `finetuning.test` returned.
+    """
+    return {
+        "name": f"{task.name}, {len(task.classes)} classes",
+        "created": datetime.date.today().isoformat(),
+        "class_names": task.classes,
+        "sequence_length": model.preprocessor.sequence_length,
+        "base_model": describe(settings.preset, model),
+        "data": {
+            "train": min(settings.train_size or len(task.train), len(task.train)),
+            "tests": {name: len(sentences) for name, sentences in task.tests.items()},
+        },
+        "alignment": alignments(model),
+        "settings": None if options.model else training(settings),
+        "results": results(tests),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in PACKAGES},
+        },
+    }
+
+
+def results(tests):
+    """Accuracy and expected calibration error in percent, for each kind and test."""
+    return {
+        kind: {
+            name: {key: round(100 * found[key], 2) for key in ("accuracy", "ece")}
+            for name, found in of_kind.items()
+        }
+        for kind, of_kind in tests.items()
+    }
+
+
+def describe(preset, model):
+    """The backbone and where its weights came from, without the folders of a machine."""
+    backbone, source = model.backbone, pathlib.PurePath(preset).name
+    weights = backbone.count_params() / 1e6
+    return f"{type(backbone).__name__}, {weights:.1f} million weights, from {source}"
+
+
+def alignments(model):
+    """What the layers were aligned with, as `alignment_report` says."""
+    import keras_align
+
+    rows = keras_align.alignment_report(model).aligned
+    return [
+        {"layer": row.path, "alignment": row.alignment, "weight": row.alignment_weight}
+        for row in rows
+    ]
+
+
+def training(settings):
+    names = ("epochs", "batch_size", "learning_rate", "weight_decay", "precision")
+    return {name: getattr(settings, name) for name in names}
+
+
+def write(found, folder):
+    """Writes `metadata.json` for programs and `model_card.md` for people."""
+    text = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+    (folder / "metadata.json").write_text(text, encoding="utf-8")
+    (folder / "model_card.md").write_text(card(found), encoding="utf-8")
+
+
+def card(found):
+    """The page as Markdown."""
+    sizes = found["data"]["tests"]
+    rows = [
+        f"| {kind} | {name} | {sizes[name]} "
+        f"| {row['accuracy']:.1f} | {row['ece']:.1f} |"
+        for kind, tests in found["results"].items()
+        for name, row in tests.items()
+    ]
+    versions = ", ".join(f"{name} {value}" for name, value in found["versions"].items())
+    return "\n".join(
+        [
+            f"# {found['name']}",
+            "",
+            f"Exported on {found['created']}. Answers a text with one of "
+            f"{', '.join(found['class_names'])} and the probabilities of all. Texts "
+            f"longer than {found['sequence_length']} tokens are cut.",
+            "",
+            f"- Base model: {found['base_model']}",
+            f"- Training: {trained(found)}",
+            f"- Alignment in training: {aligned(found['alignment'])}",
+            f"- Versions: {versions}",
+            "",
+            "Measured on sentences that were not trained on; the first set is of the "
+            "kind that was. ECE: expected calibration error, 10 bins.",
+            "",
+            "| computes in | test | sentences | accuracy, % | ECE, % |",
+            "|---|---|---|---|---|",
+            *rows,
+            "",
+            "The SavedModel in `saved_model/` has the operations and weights of plain "
+            "attention alone. `import tensorflow_text` before loading it.",
+            "",
+        ]
+    )
+
+
+def trained(found):
+    settings = found["settings"]
+    if settings is None:
+        return "not by this example; the model was loaded from a file"
+    return (
+        f"{found['data']['train']} sentences of {found['name'].rsplit(',', 1)[0]}, "
+        f"{settings['epochs']} epoch(s), batches of {settings['batch_size']}, AdamW, "
+        f"learning rate {settings['learning_rate']:g} falling to 0, "
+        f"{settings['precision']}"
+    )
+
+
+def aligned(rows):
+    if not rows:
+        return "none"
+    kinds = sorted({f"{row['alignment']} (weight {row['weight']:g})" for row in rows})
+    return f"{', '.join(kinds)} in {len(rows)} layers"
