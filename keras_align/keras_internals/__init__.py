@@ -20,7 +20,6 @@ from keras_align.keras_internals.fitting import (
     is_first_process,
     random_state,
     set_random_state,
-    skip_batches,
 )
 from keras_align.keras_internals.layers import (
     flattened,
@@ -33,9 +32,16 @@ from keras_align.keras_internals.layers import (
     when_built,
     without_variables,
 )
+from keras_align.keras_internals.resuming import (
+    DataOfFit,
+    begin_at_epoch,
+    gather_from_workers,
+)
 
 __all__ = [
+    "DataOfFit",
     "accumulate_across_replicas",
+    "begin_at_epoch",
     "build_with_local_batches",
     "called_root",
     "compile_arguments",
@@ -43,6 +49,7 @@ __all__ = [
     "flattened",
     "fresh_optimizer",
     "full_precision",
+    "gather_from_workers",
     "has_build",
     "is_first_process",
     "losses_of_stateless_step",
@@ -51,7 +58,6 @@ __all__ = [
     "remove_attributes",
     "runs_tensorflow_eagerly",
     "set_random_state",
-    "skip_batches",
     "sublayers",
     "token_mask",
     "track_first",
