@@ -1,5 +1,6 @@
 """Backups: where a run was stopped, and what others see of it when it goes on."""
 
+import isolated
 import keras
 import numpy as np
 import pytest
@@ -200,3 +201,14 @@ def test_workers_that_do_not_share_the_folder_are_an_error():
     training_state.check_same_position(np.array([[1, 2, 2], [1, 2, 2]]), "file")
     with pytest.raises(ValueError, match=r"`backup_dir` must .*\[1, 2, 2\], \[-1, -1"):
         training_state.check_same_position(np.array([[1, 2, 2], [-1] * 3]), "file")
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow
+def test_two_workers_with_a_folder_each_are_an_error(tmp_path):
+    workers = [
+        isolated.start("workers_apart.py", tmp_path, TF_CONFIG=config)
+        for config in isolated.clusters(2)
+    ]
+    for worker in workers:
+        assert "[[-1, -1, -1], [2, 2, 2]]" in isolated.finish(worker)

@@ -45,6 +45,7 @@ class BackupAndResume(keras.callbacks.Callback):
         ValueError: if an argument is wrong, the model or an optimizer is not built, the
             backup is of another model, `data` come with a `steps_per_epoch` that is not
             their length, or several workers find different backups.
+        RuntimeError: outside of Keras's own `fit`.
         OSError: if the folder cannot be written or the backup cannot be read. The last
             good backup stays as it is.
 
@@ -155,6 +156,7 @@ class BackupAndResume(keras.callbacks.Callback):
         finished = not (self._interrupted or self._diverged)
         if self.delete_checkpoint and finished and self._writes():
             self._file.delete()
+        keras_internals.gather_from_workers(self.model, [0])  # none begins before that
 
     def _has_ended(self):
         return self._ended or self._fit.ended(self._done)

@@ -1,5 +1,6 @@
 """Where `fit` is in its data, and how it goes on from there."""
 
+import functools
 import inspect
 
 import keras
@@ -60,15 +61,12 @@ class DataOfFit:
             read: int, batches that were read since the iterator began.
             ready: function, called as soon as all of them have been read.
         """
-        iterator, repeats = (
-            self._iterator,
-            done > 0 and self._iterator.num_batches is None,
-        )
-        enumerate_all, size = iterator._enumerate_iterator, iterator.steps_per_execution
+        iterator, size = self._iterator, self._iterator.steps_per_execution
+        repeats = done > 0 and iterator.num_batches is None
 
         def enumerate_rest():
-            del iterator._enumerate_iterator  # of later epochs it is Keras's own
-            steps = enumerate_all()
+            del iterator._enumerate_iterator  # from here on it is Keras's own
+            steps = iterator._enumerate_iterator()
             for begin, end, batches in steps:
                 if begin == 0:
                     self._skip(read - done, batches)
@@ -86,8 +84,9 @@ class DataOfFit:
         if repeats:
             self._repeat_logs(ready)
 
-    def _skip(self, batches, source):
-        for _, batch in zip(range(batches), source, strict=False):
+    def _skip(self, number, batches):
+        """Reads a number of batches, or as many as there are."""
+        for _, batch in zip(range(number), batches, strict=False):
             if not self._built:  # as Keras does in the first step, metrics among it
                 self._model._symbolic_build(data_batch=batch)
                 self._built = True
@@ -153,14 +152,23 @@ def gather_from_workers(model, numbers):
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return row[None]
 
-    @tf.function
-    def gather():
-        def of_replica():
-            context = tf.distribute.get_replica_context()
-            index = context.replica_id_in_sync_group
-            place = tf.one_hot(index, strategy.num_replicas_in_sync, dtype="int64")
-            return context.all_reduce("SUM", place[:, None] * row)
+    return _gathering(strategy)(tf.constant(row)).numpy()
 
-        return strategy.experimental_local_results(strategy.run(of_replica))[0]
 
-    return gather().numpy()
+@functools.lru_cache(maxsize=1)  # traced once
+def _gathering(strategy):
+    """A function that gathers a row of every replica of the strategy."""
+    import tensorflow as tf
+
+    def of_replica(row):
+        context = tf.distribute.get_replica_context()
+        replicas = strategy.num_replicas_in_sync
+        place = tf.one_hot(context.replica_id_in_sync_group, replicas, dtype=row.dtype)
+        return context.all_reduce("SUM", place[:, None] * row)
+
+    @tf.function(reduce_retracing=True)
+    def gather(row):
+        rows = strategy.run(of_replica, args=(row,))
+        return strategy.experimental_local_results(rows)[0]
+
+    return gather
