@@ -52,7 +52,7 @@ def results(tests):
 
 
 def describe(preset, model):
-    """The backbone and where its weights came from, without the folders of a machine."""
+    """The backbone, and the name of what its weights came from."""
     backbone, source = model.backbone, pathlib.PurePath(preset).name
     weights = backbone.count_params() / 1e6
     return f"{type(backbone).__name__}, {weights:.1f} million weights, from {source}"

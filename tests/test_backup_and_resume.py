@@ -1,5 +1,6 @@
 """Backups: resumed runs, and what happens when they cannot be written or read."""
 
+import os
 import resource
 import signal
 
@@ -7,7 +8,9 @@ import contracts
 import keras
 import numpy as np
 import pytest
+import small_runs
 from execution import BACKEND, array
+from small_runs import Interrupt, Interruption
 
 import keras_align
 from keras_align import BackupAndResume
@@ -15,21 +18,6 @@ from keras_align.training import ShuffledBatches
 
 EPOCHS = 3
 X, Y = contracts.tokens(5, batch=9), contracts.tokens(5, batch=9, seed=1)
-
-
-class Interrupt(keras.callbacks.Callback):
-    """Breaks training off after `steps` of the optimizer's steps."""
-
-    class Interruption(Exception):
-        pass
-
-    def __init__(self, steps):
-        super().__init__()
-        self.steps = steps
-
-    def on_train_batch_end(self, batch, logs=None):
-        if int(array(self.model.optimizer.iterations)) >= self.steps:
-            raise self.Interruption
 
 
 def build(alignment="ct", **options):
@@ -66,7 +54,7 @@ several = pytest.mark.skipif(BACKEND == "torch", reason="PyTorch has none in Ker
 def test_a_run_goes_on_as_if_it_had_not_been_interrupted(tmp_path, options):
     whole = build(**options)
     expected = fit(whole, tmp_path / "whole")
-    with pytest.raises(Interrupt.Interruption):
+    with pytest.raises(Interruption):
         fit(build(**options), tmp_path / "run", Interrupt(8))
     resumed = build(**options)
     found = fit(resumed, tmp_path / "run")
@@ -92,7 +80,7 @@ def test_the_backup_is_deleted_in_the_end_or_kept(tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_an_error_before_training(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="BackupAndResume cannot write a backup"):
+    with pytest.raises(OSError, match=r"cannot write a backup: Not a directory\.: "):
         fit(build(), tmp_path / "file" / "folder")
 
 
@@ -130,7 +118,7 @@ def test_a_backup_that_cannot_be_read_says_what_to_do(tmp_path, content):
 
 
 def test_the_backup_of_another_model_is_refused(tmp_path):
-    with pytest.raises(Interrupt.Interruption):
+    with pytest.raises(Interruption):
         fit(build(), tmp_path, Interrupt(5))
     model = build("mmd")
     before = [array(weight) for weight in model.trainable_weights]
@@ -156,3 +144,33 @@ def test_an_unbuilt_model_is_an_error(tmp_path):
     model.compile("sgd", "mse")
     with pytest.raises(ValueError, match="must be built before `fit`"):
         model.fit(X, Y, callbacks=[BackupAndResume(tmp_path)], verbose=0)
+
+
+def test_what_killed_processes_left_is_deleted(tmp_path):
+    for name in ("backup.npz.part", "backup.npzx1.part"):
+        (tmp_path / name).write_bytes(b"torn")
+    small_runs.fit(small_runs.build(), tmp_path, epochs=1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_mode_of_the_file_is_the_users(tmp_path):
+    before = os.umask(0o027)
+    try:
+        small_runs.fit(small_runs.build(), tmp_path, epochs=1, keep=True)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "backup.npz").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        ({"a": 1}, "no backup of this callback"),
+        ({"position": '{"epoch": 1}', "random": 0}, "another position"),
+        ({"position": "torn", "random": 0}, "Expecting value"),
+    ],
+)
+def test_a_file_that_is_no_backup_says_what_to_do(tmp_path, content, what):
+    np.savez(tmp_path / "backup.npz", **content)
+    with pytest.raises(OSError, match=f"cannot read .*{what}.*Delete it"):
+        small_runs.fit(small_runs.build(), tmp_path)

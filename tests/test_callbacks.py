@@ -102,6 +102,24 @@ def test_a_model_saved_in_the_rise_goes_on_with_it(tmp_path):
     assert logs["loss"] == pytest.approx(others["loss"], rel=1e-5)
 
 
+@pytest.mark.skipif(BACKEND == "torch", reason="PyTorch has none in Keras")
+def test_steps_of_one_execution_share_the_mean_of_their_factors():
+    model = functional(contracts.MULTI_HEAD.make("mmd"))
+    model.compile("sgd", "mse", jit_compile=QUICK_JIT, steps_per_execution=2)
+    _, seen = fit(model, AlignmentWeightSchedule(warmup_steps=4), epochs=2)
+    assert seen == pytest.approx([0.125, 0.625, 1.0, 1.0])
+
+
+def test_a_fit_without_it_has_the_whole_weight():
+    model = compiled(functional(contracts.MULTI_HEAD.make("mmd")))
+    schedule = AlignmentWeightSchedule(warmup_steps=99)
+    _, first = fit(model, schedule)
+    _, plain = fit(model, keras.callbacks.Callback())
+    _, third = fit(model, schedule)
+    steps = [step / 99 for step in range(12)]
+    assert first + plain + third == pytest.approx([*steps[:4], *[1.0] * 4, *steps[8:]])
+
+
 def test_nothing_of_it_stays_after_strip():
     model = compiled(functional(contracts.MULTI_HEAD.make("ct")))
     fit(model, AlignmentWeightSchedule(warmup_steps=8))

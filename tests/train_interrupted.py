@@ -4,7 +4,8 @@ Usage: python train_interrupted.py FOLDER BACKUP STEP...
 
 BACKUP is keras (`keras.callbacks.BackupAndRestore`) or ours (`BackupAndResume`, with
 dropout, shuffled data and a schedule). For each STEP one process dies by SIGKILL after
-that many steps, and another goes on to the end. Writes what they end with,
+that many steps, or for "writing:STEP" while it writes the first backup from there on,
+and another goes on to the end. Writes what they end with,
 `FOLDER/whole.npz` of one that was not interrupted and `FOLDER/STEP.npz`.
 """
 
@@ -29,11 +30,20 @@ class Killer(keras.callbacks.Callback):
 
     def __init__(self, step):
         super().__init__()
-        self.step = step
+        *writing, step = step.split(":")
+        self.step, self.writing = int(step), bool(writing)
 
     def on_train_batch_end(self, batch, logs=None):
         if int(self.model.optimizer.iterations) == self.step:
-            os.kill(os.getpid(), signal.SIGKILL)
+            if not self.writing:
+                os.kill(os.getpid(), signal.SIGKILL)
+            os.fsync = tear
+
+
+def tear(file):
+    """Kills its process when half of a file has been written."""
+    os.truncate(file, os.fstat(file).st_size // 2)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def build(dropout):
@@ -90,10 +100,11 @@ def in_a_process(*arguments):
 def main(folder, kind, *steps):
     folder = pathlib.Path(folder)
     assert in_a_process(kind, folder / "whole", folder / "whole.npz") == 0
-    for step in map(int, steps):
+    for step in steps:
         output, backup = folder / f"{step}.npz", folder / f"backup_{step}"
         killed = in_a_process(kind, backup, output, step)
         assert killed == -signal.SIGKILL and not output.exists()
+        assert len(list(backup.glob("*.part"))) == step.startswith("writing")
         assert in_a_process(kind, backup, output) == 0
 
 

@@ -22,7 +22,9 @@ class AlignmentWeightSchedule(keras.callbacks.Callback):
     rising to 1 within `warmup_steps`. The factor is a variable, so nothing is traced
     again when it changes, and a function of the optimizer's step count alone, so
     whatever resumes the optimizer (`BackupAndRestore`, a `.keras` file) resumes it too.
-    What the layers' `alignment_weight` says, and what is saved, is the final weight.
+    What the layers' `alignment_weight` says, and what is saved, is the final weight,
+    which also a later `fit` without the schedule has. Callbacks run once in
+    `steps_per_execution` steps, which therefore share the mean of their factors.
 
     At factor 0 the networks of "ct" and "gan" do not learn either.
 
@@ -91,8 +93,12 @@ class AlignmentWeightSchedule(keras.callbacks.Callback):
         if self._finished:
             return  # on JAX a look at the optimizer costs a copy of its state
         step = int(ops.convert_to_numpy(self.model.optimizer.iterations))
-        self._factor.assign(self.factor(step))
+        steps = range(step, step + self.model.steps_per_execution)
+        self._factor.assign(sum(map(self.factor, steps)) / len(steps))
         self._finished = step >= self.start_step + self.warmup_steps
+
+    def on_train_end(self, logs=None):
+        self._factor.assign(1.0)  # for a `fit` without the schedule
 
 
 def _new_factor():

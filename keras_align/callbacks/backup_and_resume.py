@@ -1,16 +1,12 @@
 """A backup from which training goes on as if it had never been interrupted."""
 
-import json
-import os
-import pathlib
-import tempfile
-import zipfile
+import warnings
 
 import keras
-import numpy as np
-from keras import ops
 
 from keras_align import checks, keras_internals
+from keras_align.callbacks import training_state
+from keras_align.callbacks.backup_file import BackupFile
 
 
 class BackupAndResume(keras.callbacks.Callback):
@@ -20,15 +16,21 @@ class BackupAndResume(keras.callbacks.Callback):
     the states of dropout. Here a run that was killed at any moment and started again
     ends with the weights of one that was not. A backup holds the variables of the
     model (the networks of the alignments, a weight's schedule and the seeds of
-    dropout among them), of the optimizer and of the metrics, and the position in the
-    data. It is one file that is replaced at once: whatever happens meanwhile, the last
-    whole backup stays.
+    dropout among them), of the optimizers that the model or a layer has as attributes,
+    and of the metrics, and the position in the data. It is one file that is replaced at
+    once: whatever happens meanwhile, the last whole backup stays. It also stays once
+    a weight is not finite any more.
+
+    Where something sets `model.stop_training` before an epoch ends, as handlers of
+    SIGTERM do, the backup is written then and kept.
 
     What is needed for an equal run: the same model and callbacks, and data that come in
     the same order, as arrays with `shuffle=False` or
     `keras_align.training.ShuffledBatches`. Batches that were trained on are read again
-    but not computed. What other callbacks remember, as `EarlyStopping` its best value,
-    starts anew. Of several workers the first writes; all must see the folder.
+    but neither computed nor shown to callbacks (if the length of the data is unknown,
+    callbacks see the last of them again). What other callbacks remember, as
+    `EarlyStopping` its best value, starts anew. Of several workers the first writes;
+    all must see the folder.
 
     Args:
         backup_dir: string or path, a folder for this run alone.
@@ -40,8 +42,10 @@ class BackupAndResume(keras.callbacks.Callback):
             Defaults to `True`.
 
     Raises:
-        ValueError: if an argument is wrong, the model is not built, or the backup is of
-            another model.
+        ValueError: if an argument is wrong, the model or an optimizer is not built, the
+            backup is of another model, `data` come with a `steps_per_epoch` that is not
+            their length, or several workers find different backups.
+        RuntimeError: outside of Keras's own `fit`.
         OSError: if the folder cannot be written or the backup cannot be read. The last
             good backup stays as it is.
 
@@ -56,8 +60,6 @@ class BackupAndResume(keras.callbacks.Callback):
     >>> backup = keras_align.BackupAndResume("backup", save_freq=2, data=batches)
     >>> logs = model.fit(batches, shuffle=False, callbacks=[backup], verbose=0)
     """
-
-    FILE = "backup.npz"
 
     def __init__(
         self, backup_dir, save_freq="epoch", data=None, delete_checkpoint=True
@@ -75,12 +77,22 @@ class BackupAndResume(keras.callbacks.Callback):
                 "Argument `data` must have an attribute `epoch`. "
                 f"Received: data={data!r}"
             )
-        self.file = pathlib.Path(backup_dir) / self.FILE
         self.save_freq, self.data = save_freq, data
         self.delete_checkpoint = delete_checkpoint
+        self._file, self._fit = BackupFile(backup_dir), None
+
+    @property
+    def file(self):
+        """Path of the backup."""
+        return self._file.path
+
+    def set_model(self, model):
+        super().set_model(model)
+        self._trained = model  # on JAX a look at `self.model` costs a copy of its state
 
     def on_train_begin(self, logs=None):
         self._epoch, self._metrics, self._resumed_at = 0, [], (0, 0)
+        self._interrupted = self._diverged = False
         model = self.model
         if not model.built:
             raise ValueError(
@@ -89,109 +101,119 @@ class BackupAndResume(keras.callbacks.Callback):
             )
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
-        if self.file.exists():
-            self._restore()
+        keras_internals.begin_at_epoch(model, None)
+        self._fit = keras_internals.DataOfFit(model)
+        self._check_data()
+        state = training_state.variables(model)
+        self._names = tuple(state)
+        position, values = self._file.read()
+        self._check_workers(position)
+        if self._writes():
+            self._file.delete_parts()
+        if position is not None:
+            self._restore(state, position, values)
         else:
             self._save(0, 0)  # a folder that cannot be written shows now
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._epoch, self._saved = epoch, 0
+        keras_internals.begin_at_epoch(self.model, None)  # of this `fit` alone
+        resumed_epoch, batches = self._resumed_at
+        self._epoch, self._ended = epoch, False
+        self._done = batches if epoch == resumed_epoch else 0
         if self.data is not None:
             self.data.epoch = epoch
         self._restore_metrics()  # `fit` has just reset them
 
     def on_train_batch_end(self, batch, logs=None):
-        if (self._epoch, batch + 1) == self._resumed_at:
-            keras_internals.set_random_state(self._random)
-        if self.save_freq == "epoch" or (self._epoch, batch) < self._resumed_at:
-            return
-        done = batch + 1
-        if done == self.params.get("steps"):
+        before, self._done = self._done, batch + 1
+        self._ended = self._fit.ended(self._done)
+        if self._trained.stop_training:
+            self._interrupt()
+        elif self.save_freq == "epoch" or self._ended:
             return  # the end of the epoch is near
-        if done // self.save_freq > self._saved // self.save_freq:
-            self._save(self._epoch, done)
-        self._saved = done
+        elif self._done // self.save_freq > before // self.save_freq:
+            self._save(self._epoch, self._done)
+
+    def on_test_begin(self, logs=None):
+        if self._fit is not None and self._trained.stop_training:
+            self._interrupt()  # the metrics are still those of training
+
+    def on_test_end(self, logs=None):
+        if self._fit is not None and self._trained.stop_training:
+            self._interrupt()
 
     def on_epoch_end(self, epoch, logs=None):
+        if self._trained.stop_training and not self._has_ended():
+            self._interrupt()
+            return
         self._save(epoch + 1, 0)
+        if epoch + 1 == self.params.get("epochs"):
+            self._interrupted = False  # too late to matter
 
     def on_train_end(self, logs=None):
-        if self.delete_checkpoint and keras_internals.is_first_process(self.model):
-            self.file.unlink(missing_ok=True)
+        keras_internals.begin_at_epoch(self.model, None)
+        self._fit = None
+        finished = not (self._interrupted or self._diverged)
+        if self.delete_checkpoint and finished and self._writes():
+            self._file.delete()
+        keras_internals.gather_from_workers(self.model, [0])  # none begins before that
 
-    def _state(self):
-        """The variables of model and optimizer by their places."""
-        model = self.model
-        groups = {"model": model.variables, "optimizer": model.optimizer.variables}
-        return {
-            f"{group}/{index}": variable
-            for group, variables in groups.items()
-            for index, variable in enumerate(variables)
-        }
+    def _has_ended(self):
+        return self._ended or self._fit.ended(self._done)
 
-    def _contents(self, epoch, batch):
-        state = self._state()
-        if batch:
-            for index, variable in enumerate(self.model.metrics_variables):
-                state[f"metrics/{index}"] = variable
-        position = np.array(json.dumps({"epoch": epoch, "batch": batch}))
-        values = {name: _numpy(variable) for name, variable in state.items()}
-        random = keras_internals.random_state()
-        return {**values, "position": position, "random": random}
+    def _interrupt(self):
+        """Saves where something stopped training, unless it was an epoch's end."""
+        if not self._interrupted and not self._has_ended():
+            self._save(self._epoch, self._done)
+        self._interrupted = True
+
+    def _writes(self):
+        return keras_internals.is_first_process(self._trained)
 
     def _save(self, epoch, batch):
-        contents = self._contents(epoch, batch)  # by all: workers may have to add up
-        if keras_internals.is_first_process(self.model):
-            self._write(contents)
+        model = self.model
+        state = training_state.variables(model)
+        training_state.check_complete(state, self._names)
+        if batch:
+            for index, variable in enumerate(model.metrics_variables):
+                state[f"metrics/{index}"] = variable
+        # By all workers, who may have to add up.
+        values = {name: training_state.array(each) for name, each in state.items()}
+        values["random"] = keras_internals.random_state()
+        read = self._fit.read(batch)
+        if self._writes() and self._check_finite(values):
+            self._file.write({"epoch": epoch, "batch": batch, "read": read}, values)
 
-    def _write(self, contents):
-        folder, name = self.file.parent, None
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(
-                dir=folder, prefix=self.FILE, suffix=".part", delete=False
-            ) as file:
-                name = file.name
-                np.savez(file, **contents)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, self.file)
-        except OSError as error:
-            if name is not None:
-                pathlib.Path(name).unlink(missing_ok=True)
-            kept = "The last good backup is kept." if self.file.exists() else ""
-            raise OSError(
-                error.errno,
-                f"BackupAndResume cannot write a backup: {error.strerror}. {kept}",
-                str(folder),
-            ) from error
+    def _check_finite(self, values):
+        path = training_state.not_finite(self.model, values)
+        if path is not None and not self._diverged:
+            warnings.warn(
+                f"BackupAndResume: the weight '{path}' is not finite, so no backup is "
+                f"written.{self._file.kept()}",
+                stacklevel=2,
+            )
+        self._diverged = path is not None
+        return path is None
 
-    def _restore(self):
-        try:
-            with self.file.open("rb") as file:
-                contents = dict(np.load(file, allow_pickle=False))
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise OSError(
-                f"BackupAndResume cannot read {self.file}: {error}. Delete it to "
-                "start anew."
-            ) from error
-        position = json.loads(str(contents.pop("position")))
-        random = contents.pop("random")
-        names = [name for name in contents if name.startswith("metrics/")]
-        self._metrics = [contents.pop(name) for name in names]
-        state = self._state()
-        _check_same(state, contents, self.file)
+    def _restore(self, state, position, values):
+        random = values.pop("random")
+        names = [name for name in values if name.startswith("metrics/")]
+        self._metrics = [values.pop(name) for name in names]
+        training_state.check_same(state, values, self.file)
         for name, variable in state.items():
-            variable.assign(contents[name])
-        if position["batch"]:
-            self._random = random  # reading data draws numbers on PyTorch
-        else:
+            variable.assign(values[name])
+
+        def ready():
             keras_internals.set_random_state(random)
-        self._resumed_at = position["epoch"], position["batch"]
-        self.model._initial_epoch = position["epoch"]
-        keras_internals.skip_batches(
-            self.model, position["batch"], self._restore_metrics
-        )
+            self._restore_metrics()
+
+        epoch, batch, read = position.values()
+        self._resumed_at = epoch, batch
+        keras_internals.begin_at_epoch(self.model, epoch)
+        if read:
+            self._fit.go_on(batch, read, ready)  # reading draws numbers on PyTorch
+        else:
+            ready()
 
     def _restore_metrics(self):
         """Restores the metrics of an epoch as soon as all of them exist."""
@@ -201,20 +223,15 @@ class BackupAndResume(keras.callbacks.Callback):
                 variable.assign(value)
             self._metrics = []
 
+    def _check_data(self):
+        if self.data is not None and self._fit.is_cut:
+            raise ValueError(
+                "Argument `steps_per_epoch` of `fit` must be None or the number of "
+                f"batches of `data`, {self._fit.length}, whose order is of the epoch. "
+                f"Received: steps_per_epoch={self.params.get('steps')}"
+            )
 
-def _numpy(variable):
-    value = ops.convert_to_numpy(ops.convert_to_tensor(variable))  # of all replicas
-    # NumPy's files know no bfloat16; float32 holds its values exactly.
-    return value.astype("float32") if str(value.dtype) == "bfloat16" else value
-
-
-def _check_same(state, contents, file):
-    shapes = {name: tuple(variable.shape) for name, variable in state.items()}
-    saved = {name: value.shape for name, value in contents.items()}
-    if shapes != saved:
-        differing = sorted(set(shapes.items()) ^ set(saved.items()))[:4]
-        raise ValueError(
-            f"The backup {file} is of another model or optimizer. "
-            "Take another `backup_dir`, or delete it to start anew. "
-            f"Different are: {differing}"
-        )
+    def _check_workers(self, position):
+        numbers = [-1, -1, -1] if position is None else list(position.values())
+        found = keras_internals.gather_from_workers(self.model, numbers)
+        training_state.check_same_position(found, self.file)

@@ -26,7 +26,6 @@ from keras_align.keras_internals.fitting import (
     is_first_process,
     random_state,
     set_random_state,
-    skip_batches,
 )
 from keras_align.keras_internals.layers import (
     flattened,
@@ -39,10 +38,17 @@ from keras_align.keras_internals.layers import (
     when_built,
     without_variables,
 )
+from keras_align.keras_internals.resuming import (
+    DataOfFit,
+    begin_at_epoch,
+    gather_from_workers,
+)
 
 __all__ = [
+    "DataOfFit",
     "added_losses",
     "apply_across_replicas",
+    "begin_at_epoch",
     "build_with_local_batches",
     "called_root",
     "compile_arguments",
@@ -51,6 +57,7 @@ __all__ = [
     "flattened",
     "fresh_optimizer",
     "full_precision",
+    "gather_from_workers",
     "has_build",
     "is_first_process",
     "is_multi_worker",
@@ -60,7 +67,6 @@ __all__ = [
     "remove_attributes",
     "runs_tensorflow_eagerly",
     "set_random_state",
-    "skip_batches",
     "sublayers",
     "token_mask",
     "track_first",

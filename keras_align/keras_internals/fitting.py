@@ -79,35 +79,6 @@ def is_first_process(model):
     )
 
 
-def skip_batches(model, batches, when_built):
-    """Lets `fit` read as many batches as were trained on already, without a step.
-
-    Args:
-        model: `keras.Model`, compiled.
-        batches: int >= 0.
-        when_built: function, called once the metrics of the model are built.
-    """
-    function, steps = model.train_function, model.steps_per_execution
-    left = -(-batches // steps)
-
-    def skip_or_train(*arguments):
-        nonlocal left
-        if not left:
-            model.train_function = function
-            return function(*arguments)
-        left -= 1
-        on_tensorflow = keras.backend.backend() == "tensorflow"
-        for _, batch in zip(range(steps), arguments[-1], strict=False):
-            if on_tensorflow:  # the others have built it
-                model._symbolic_build(data_batch=batch)
-        if on_tensorflow:
-            when_built()
-        return ({}, arguments[0]) if keras.backend.backend() == "jax" else {}
-
-    if left:
-        model.train_function = skip_or_train
-
-
 def random_state():
     """The state of random numbers that Keras keeps in no variable, as an array.
 
