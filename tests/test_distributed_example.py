@@ -149,8 +149,23 @@ def test_every_strategy_equals_one_device(files, tmp_path, backend, precision, j
 
 
 @pytest.mark.slow
-def test_a_killed_worker_ends_the_others_and_all_go_on_from_the_backup(files, tmp_path):
-    options = "--no-jit", "--epochs", 40, "--strategy", "multiworker"
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        ("--strategy", "multiworker"),
+        ("--backend", "jax", "--strategy", "data_parallel"),
+    ],
+    ids=["tensorflow", "jax"],
+)
+def test_a_killed_worker_ends_the_others_and_all_go_on_from_the_backup(
+    files, tmp_path, strategy
+):
+    options = (
+        "--no-jit" if "jax" not in strategy else "--jit",
+        "--epochs",
+        40,
+        *strategy,
+    )
     backup = "--backup", tmp_path / "backup", "--save-freq", 3
     whole = run_two(files, tmp_path, *options)
     addresses = ",".join(isolated.addresses(2))

@@ -1,0 +1,135 @@
+"""Peak memory and time of training steps on long sequences, for each alignment.
+
+    python benchmarks/long_sequences.py --output benchmarks/RESULTS.md
+
+One attention layer is trained under XLA for a few steps, each alignment and length in a
+process of its own. Memory is the highest resident size of the process, or on a GPU what
+its allocator says, less that before the first step.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import resource
+import subprocess
+import sys
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+
+import keras_align
+
+ALIGNMENTS = ("none", "ct", "gan", "ot", "mmd")
+BEGIN, END = "<!-- long_sequences.py begin -->\n", "<!-- long_sequences.py end -->\n"
+
+
+def parse_arguments(arguments=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n")[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--alignments", nargs="+", default=ALIGNMENTS, choices=ALIGNMENTS)
+    add("--lengths", nargs="+", type=int, default=[1024, 4096], help="tokens")
+    add("--batch-size", type=int, default=1)
+    add("--heads", type=int, default=4)
+    add("--head-size", type=int, default=32)
+    add("--steps", type=int, default=3, help="of which the median is taken")
+    add("--one", nargs=2, help=argparse.SUPPRESS)  # in a process of its own
+    add("--output", type=pathlib.Path, help="Markdown file in which to put the table")
+    return parser.parse_args(arguments)
+
+
+def peak_bytes():
+    """Highest memory of this process so far."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        if tf.config.list_physical_devices("GPU"):
+            return tf.config.experimental.get_memory_info("GPU:0")["peak"]
+    elif keras.backend.backend() == "jax":
+        import jax
+
+        statistics = jax.devices()[0].memory_stats()
+        if statistics:
+            return statistics["peak_bytes_in_use"]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def measure(alignment, length, options):
+    """Bytes of a few steps on top of the model, and the median seconds of a step."""
+    width = options.heads * options.head_size
+    inputs = keras.Input((length, width), batch_size=options.batch_size)
+    layer = keras_align.AlignedMultiHeadAttention(
+        options.heads,
+        options.head_size,
+        alignment=None if alignment == "none" else alignment,
+    )
+    model = keras.Model(inputs, layer(inputs, inputs))
+    model.compile("adam", "mse", jit_compile=True)
+    shape = options.batch_size, length, width
+    x = np.random.default_rng(0).normal(size=shape).astype("float32")
+    before, seconds = peak_bytes(), []
+    for _ in range(options.steps + 1):
+        begin = time.perf_counter()
+        loss = model.train_on_batch(x, x, return_dict=True)["loss"]
+        seconds.append(time.perf_counter() - begin)
+    assert np.isfinite(loss)
+    return peak_bytes() - before, float(np.median(seconds[1:]))
+
+
+def in_own_process(alignment, length, options):
+    settings = "batch_size", "heads", "head_size", "steps"
+    command = [sys.executable, __file__, "--one", alignment, str(length)]
+    for name in settings:
+        command += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
+    run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if run.returncode:
+        return None
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+def table(options):
+    """The results as a Markdown table; `out of memory` where a process ended."""
+    head = "alignment | tokens | peak, MB | over soft | step, s | over soft"
+    lines = [head, " | ".join(["---"] * 6)]
+    for length in options.lengths:
+        soft = None
+        for alignment in options.alignments:
+            found = in_own_process(alignment, length, options)
+            soft = found if alignment == "none" else soft
+            lines.append(row(alignment, length, found, soft))
+            print(lines[-1], flush=True)
+    return "\n".join(f"| {line} |" for line in lines) + "\n"
+
+
+def row(alignment, length, found, soft):
+    cells = [alignment, f"{length:,}"]
+    if found is None:
+        return " | ".join([*cells, "out of memory", "", "", ""])
+    over = [f"{a / b:.2f}" for a, b in zip(found, soft or found, strict=True)]
+    cells += [f"{found[0] / 1e6:,.0f}", over[0], f"{found[1]:.2f}", over[1]]
+    return " | ".join(cells)
+
+
+def main(arguments=None):
+    options = parse_arguments(arguments)
+    if options.one:
+        alignment, length = options.one
+        print(json.dumps(measure(alignment, int(length), options)))
+        return
+    text = table(options)
+    if options.output:
+        whole = options.output.read_text(encoding="utf-8")
+        before, rest = whole.split(BEGIN)
+        _, after = rest.split(END)
+        whole = f"{before}{BEGIN}\n{text}\n{END}{after}"
+        options.output.write_text(whole, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
