@@ -20,11 +20,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np
+import results_file
 
 import keras_align
 
 ALIGNMENTS = ("none", "ct", "gan", "ot", "mmd")
-BEGIN, END = "<!-- long_sequences.py begin -->\n", "<!-- long_sequences.py end -->\n"
 
 
 def parse_arguments(arguments=None):
@@ -124,11 +124,7 @@ def main(arguments=None):
         return
     text = table(options)
     if options.output:
-        whole = options.output.read_text(encoding="utf-8")
-        before, rest = whole.split(BEGIN)
-        _, after = rest.split(END)
-        whole = f"{before}{BEGIN}\n{text}\n{END}{after}"
-        options.output.write_text(whole, encoding="utf-8")
+        results_file.put(text, options.output, "long_sequences.py")
 
 
 if __name__ == "__main__":

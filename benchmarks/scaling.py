@@ -26,13 +26,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import keras_hub
 import numpy as np
+import results_file
 import tensorflow as tf
 
 import keras_align
 
 ALIGNMENTS = ("none", "ct", "gan", "ot", "mmd")
 MANY = (8, 64, 1000)
-BEGIN, END = "<!-- scaling.py begin -->\n", "<!-- scaling.py end -->\n"
 VOCABULARY = 30522
 
 
@@ -160,11 +160,7 @@ def main(arguments=None):
     text = table(options, seconds, sizes)
     print(f"tensorflow {version}\n{text}")
     if options.output:
-        whole = options.output.read_text(encoding="utf-8")
-        before, rest = whole.split(BEGIN)
-        _, after = rest.split(END)
-        whole = f"{before}{BEGIN}\n{text}\n{END}{after}"
-        options.output.write_text(whole, encoding="utf-8")
+        results_file.put(text, options.output, "scaling.py")
 
 
 if __name__ == "__main__":

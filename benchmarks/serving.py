@@ -24,9 +24,9 @@ import sys
 import time
 
 import numpy as np
+import results_file
 
 SERVE = pathlib.Path(__file__).parents[1] / "examples" / "serve.py"
-BEGIN, END = "<!-- serving.py begin -->\n", "<!-- serving.py end -->\n"
 WORDS = """a the this that film plot scene actor story music camera ending dialogue
 good bad fine dull bright slow quick funny sad very hardly never always is was seems
 feels and but with without of in to"""
@@ -180,16 +180,6 @@ def settings(options):
     )
 
 
-def put(text, file):
-    """Writes the table between the marks of a file."""
-    whole = file.read_text(encoding="utf-8")
-    if BEGIN not in whole or END not in whole:
-        sys.exit(f"error: {file} needs the lines {BEGIN.strip()} and {END.strip()}")
-    before, rest = whole.split(BEGIN)
-    _, after = rest.split(END)
-    file.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
-
-
 def main(arguments=None):
     options = parse_arguments(arguments)
     with contextlib.ExitStack() as stack:
@@ -199,7 +189,7 @@ def main(arguments=None):
         text = table(options, *asyncio.run(measure(addresses, options)))
     print(text)
     if options.output:
-        put(text, options.output)
+        results_file.put(text, options.output, "serving.py")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ import time
 import keras
 import keras_hub
 import numpy as np
+import results_file
 
 import keras_align
 
@@ -42,7 +43,6 @@ COLUMNS = (
     "extra operations",
     "inference ratio",
 )
-BEGIN, END = "<!-- train_step.py begin -->\n", "<!-- train_step.py end -->\n"
 
 
 def parse_arguments(arguments=None):
@@ -226,7 +226,7 @@ def main(arguments=None):
     header = f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|\n"
     report = title(options) + "\n" + header + rows
     if options.output:
-        write(pathlib.Path(options.output), report)
+        results_file.put(report, pathlib.Path(options.output), "train_step.py")
 
 
 def title(options):
@@ -237,14 +237,6 @@ def title(options):
         f"steps, {options.clock} time{', ' * bool(options.machine)}{options.machine}, "
         f"{versions}. Ratio: median and quartiles of aligned / soft.\n"
     )
-
-
-def write(file, report):
-    """Puts the report between its marks in the file, or at its end."""
-    text = file.read_text(encoding="utf-8") if file.exists() else ""
-    before, _, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2]
-    file.write_text(before + BEGIN + "\n" + report + "\n" + END + after)
 
 
 if __name__ == "__main__":

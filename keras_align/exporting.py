@@ -7,7 +7,7 @@ import tempfile
 import keras
 from keras import ops
 
-from keras_align import checks
+from keras_align import checks, keras_internals
 from keras_align.conversion import without_alignment
 
 DTYPES = ("float32", "float16")
@@ -86,7 +86,7 @@ def export_saved_model(
     probabilities = functools.partial(_probabilities, model, from_logits, width, dtype)
     with without_alignment(model):
         archive = keras.export.ExportArchive()
-        archive.track(model)
+        _track(archive, model, preprocessor)
         _add_signatures(archive, probabilities, specs, preprocessor, names)
         _write(archive, path)
     return path
@@ -171,6 +171,23 @@ def _probabilities(model, from_logits, width, dtype, inputs):
     elif from_logits:
         outputs = ops.softmax(outputs)
     return {"probabilities": ops.cast(outputs, dtype)}
+
+
+def _track(archive, model, preprocessor):
+    """Tells an `ExportArchive` of what it does not find itself.
+
+    On TensorFlow it finds the variables, and would write what it is told of twice.
+    """
+    import tensorflow as tf
+
+    if keras.backend.backend() == "jax":
+        archive.track(model)
+    tables = tf.Module, tf.saved_model.experimental.TrackableResource
+    if isinstance(preprocessor, keras.layers.Layer):
+        for layer in keras_internals.flattened(preprocessor):
+            for value in vars(layer).values():
+                if isinstance(value, tables):
+                    archive.track(value)  # of the words of a tokenizer
 
 
 def _add_signatures(archive, probabilities, specs, preprocessor, names):

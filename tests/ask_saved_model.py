@@ -25,7 +25,6 @@ def main(folder, file):
     answers = {name: value.numpy().tolist() for name, value in found.items()}
     answers["labels"] = [label.decode() for label in answers["labels"]]
     answers["signatures"] = sorted(model.signatures)
-    answers["variables"] = [variable.name for variable in model.variables]
     print(json.dumps(answers))
 
 

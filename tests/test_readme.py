@@ -10,7 +10,7 @@ import pytest
 import keras_align
 
 README = pathlib.Path(__file__).parents[1] / "README.md"
-FUNCTIONAL, BERT, EXPORT, DEVICES, CHOICES = re.findall(
+FUNCTIONAL, BERT, EXPORT, DEVICES, SERVED, CHOICES = re.findall(
     r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL
 )
 
@@ -45,6 +45,15 @@ def test_several_devices_and_a_backup(tmp_path, monkeypatch):
     }
     exec(DEVICES, names)
     assert len(names["model"].history.history["alignment_loss"]) == 3
+
+
+@pytest.mark.filterwarnings("ignore")  # of TensorFlow, about its own savers
+def test_texts_are_served(tmp_path, monkeypatch):
+    from test_exporting import classifier
+
+    monkeypatch.chdir(tmp_path)
+    exec(SERVED, {"keras_align": keras_align, "classifier": classifier()})
+    assert (tmp_path / "served" / "saved_model.pb").exists()
 
 
 class Names(dict):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import small_models
-from execution import LOGS
+from execution import BACKEND, LOGS
 from test_conversion import state
 
 import keras_align
@@ -79,3 +79,9 @@ def test_what_is_saved_inside_is_plain(tmp_path):
     loaded = keras.models.load_model(tmp_path / "plain.keras")
     assert not keras_align.alignment_report(loaded).aligned
     assert keras_align.alignment_report(model).aligned
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="elsewhere see test_exporting.py")
+def test_a_saved_model_is_not_of_pytorch(tmp_path):
+    with pytest.raises(ValueError, match="backends tensorflow and jax"):
+        keras_align.export_saved_model(small_models.functional(), tmp_path / "served")
