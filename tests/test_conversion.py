@@ -474,6 +474,9 @@ def test_the_report_is_a_table_and_data():
     assert aligned["added_weights"] == report.added_weights == added
     lines = str(report).splitlines()
     assert len(lines) == 5 and repr(report) == str(report)
+    table = report._repr_html_()
+    assert table.count("<tr>") == 3 and table.endswith(f"<p>{lines[-1]}</p>")
+    assert all(f"<td>{row.path}</td>" in table for row in report.rows)
     assert "1 of 2 attention layers aligned" in lines[-1]
 
 

@@ -1,5 +1,6 @@
 """What is aligned in a model, and how."""
 
+import html
 import math
 from dataclasses import astuple, dataclass, fields
 
@@ -72,15 +73,29 @@ class AlignmentReport:
         ]
 
     def __str__(self):
-        cells = [["" if x is None else _text(x) for x in astuple(r)] for r in self.rows]
-        lines = format_table(_TITLES, cells, right_aligned=(2, 3, 5, 6))
-        summary = (
+        lines = format_table(_TITLES, self._cells(), right_aligned=(2, 3, 5, 6))
+        return "\n".join([*lines, self._summary()])
+
+    __repr__ = __str__
+
+    def _repr_html_(self):
+        """The table of a notebook."""
+        rows = [("th", _TITLES), *(("td", cells) for cells in self._cells())]
+        lines = [
+            "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells)
+            for tag, cells in rows
+        ]
+        body = "".join(f"<tr>{line}</tr>" for line in lines)
+        return f"<table>{body}</table><p>{self._summary()}</p>"
+
+    def _cells(self):
+        return [["" if x is None else _text(x) for x in astuple(r)] for r in self.rows]
+
+    def _summary(self):
+        return (
             f"{len(self.aligned)} of {len(self.rows)} attention layers aligned, "
             f"{self.added_weights:,} weights added"
         )
-        return "\n".join([*lines, summary])
-
-    __repr__ = __str__
 
 
 def alignment_report(model):
