@@ -77,6 +77,8 @@ def records(model, inputs, batch_size, scores):
     found, _ = find_attention(model)
     total = 0
     for batch in _batches(model, inputs, batch_size):
+        if not model.built:
+            model(batch, training=False)  # building may call the layers, too
         with _recording(found, scores) as calls:
             model(batch, training=False)
         counts = {}

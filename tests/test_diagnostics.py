@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import pytest
 import small_models
-from execution import BACKEND
 
 from keras_align.conversion import align_model
 from keras_align.diagnostics import measure_alignment, record_attention
@@ -183,9 +182,6 @@ def test_masks_of_attention_over_several_axes_are_kept():
     np.testing.assert_array_equal(record.key_mask, grid.reshape(2, 12))
 
 
-@pytest.mark.xfail(
-    BACKEND == "torch", reason="the call that builds a model is recorded too"
-)
 def test_masks_may_be_given_by_position():
     class Block(keras.Model):
         def __init__(self):
