@@ -1,6 +1,7 @@
 """`export_saved_model`: texts in, probabilities and labels out, and nothing of ours."""
 
 import json
+import pathlib
 
 import isolated
 import keras
@@ -218,27 +219,59 @@ def small():
     return two_classes("sigmoid")
 
 
+def ends_in(operation, width=2):
+    inputs = keras.Input((4, 8))
+    x = keras_align.AlignedMultiHeadAttention(2, 4)(inputs, inputs)
+    return keras.Model(inputs, operation(keras.layers.Dense(width)(x[:, 0])))
+
+
+def of_sequences():
+    inputs = keras.Input((4, 8))
+    return keras.Model(inputs, keras.layers.Dense(2)(inputs))
+
+
+def of_labels():
+    return keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "sigmoid")])
+
+
+def fails(text):
+    raise TypeError("no texts")
+
+
 WRONG = {
     "dtype": (small, {"dtype": "bfloat16"}, "`dtype` must be one of"),
-    "names": (small, {"class_names": ["one"]}, "`class_names` must be 2 distinct"),
-    "twice": (small, {"class_names": ["a", "a"]}, "`class_names` must be 2 distinct"),
-    "string": (small, {"class_names": "ab"}, "`class_names` must be 2 distinct"),
-    "activation": (lambda: two_classes("tanh"), {}, "`from_logits` must be given"),
-    "sequences": (
-        lambda: keras.Model(*[keras.Input((4, 8))] * 2),
-        {},
-        "one output .batch, classes",
-    ),
+    **{
+        f"names {number}": (small, {"class_names": names}, "must be a list of 2 dist")
+        for number, names in enumerate(
+            [
+                ["one"],
+                ["a", "a"],
+                "ab",
+                {"a", "b"},
+                {"a": 1, "b": 0},
+                [1, 2],
+                iter("ab"),
+            ]
+        )
+    },
+    "activation": (lambda: two_classes("tanh"), {}, "ends in the activation tanh"),
+    "softmax": (lambda: ends_in(keras.ops.softmax), {}, "`from_logits` must be a bool"),
+    "sigmoid": (lambda: ends_in(keras.ops.sigmoid, 1), {}, "`from_logits` must be"),
+    "labels": (of_labels, {}, "3 outputs ends in the activation sigmoid"),
+    "logits": (small, {"from_logits": "no"}, "Received: from_logits='no'"),
+    "sequences": (of_sequences, {}, "one output .batch, classes"),
     "unbuilt": (
         lambda: keras.Sequential([keras.layers.Dense(1)]),
         {},
         "must be a built functional model",
     ),
-    "preprocessor": (
+    "string": (lambda: "model", {}, "must be a built functional model"),
+    "inputs": (
         small,
         {"preprocessor": lambda text: {"other": text}},
         "must return the inputs of the model, \\['vectors'\\]",
     ),
+    "texts": (small, {"preprocessor": fails}, "raises TypeError: no texts"),
 }
 
 
@@ -255,6 +288,54 @@ def test_other_files_are_not_written_over(tmp_path):
     for path in (tmp_path, tmp_path / "thesis.txt"):
         with pytest.raises(ValueError, match="`path` must name a new or empty folder"):
             export_saved_model(small(), path)
+    with pytest.raises(ValueError, match="local folder"):
+        export_saved_model(small(), "gs://bucket/model")
+
+
+def test_files_beside_a_saved_model_are_kept(tmp_path):
+    export_saved_model(small(), tmp_path / "model")
+    (tmp_path / "model" / "notes.md").write_text("mine")
+    with pytest.raises(ValueError, match="a SavedModel alone. .* with notes.md"):
+        export_saved_model(small(), tmp_path / "model")
+    assert (tmp_path / "model" / "notes.md").exists()
+
+
+def test_an_interrupted_swap_brings_the_former_export_back(tmp_path, monkeypatch):
+    export_saved_model(small(), tmp_path / "model")
+    rename, calls = pathlib.Path.rename, []
+
+    def interrupt_second(path, target):
+        calls.append(path)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(pathlib.Path, "rename", interrupt_second)
+    with pytest.raises(KeyboardInterrupt):
+        export_saved_model(small(), tmp_path / "model")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert tf.saved_model.load(tmp_path / "model").signatures
+
+
+def sequential():
+    layers = [keras.Input((4,), name="x"), keras.layers.Dense(2, "softmax")]
+    return keras.Sequential(layers)
+
+
+def named_output():
+    inputs = keras.Input((4,), name="x")
+    dense = keras.layers.Dense(2)
+    return keras.Model(inputs, {"scores": keras.layers.Softmax()(dense(inputs))})
+
+
+@pytest.mark.parametrize("make", [sequential, named_output])
+def test_models_of_other_structures(tmp_path, make):
+    model, x = make(), np.ones((3, 4), "float32")
+    export_saved_model(model, tmp_path / "model", preprocessor=False)
+    tokens = tf.saved_model.load(tmp_path / "model").signatures["tokens"]
+    (wanted,) = keras.tree.flatten(model(x, training=False))
+    wanted = keras.ops.convert_to_numpy(wanted)
+    np.testing.assert_allclose(tokens(x=x)["probabilities"], wanted, rtol=1e-6)
 
 
 def test_a_failure_keeps_the_former_export_and_the_alignment(tmp_path, monkeypatch):

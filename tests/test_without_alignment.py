@@ -56,6 +56,25 @@ def logs(model, name, *callbacks):
     return model.fit(inputs, targets, callbacks=list(callbacks), **options).history
 
 
+@pytest.mark.skipif(not LOGS, reason="on JAX there is no such log")
+def test_a_part_of_a_model_leaves_the_log_of_the_whole_right():
+    keras.utils.set_random_seed(0)
+    inner = keras.Input((small_models.LENGTH, small_models.WIDTH))
+    x = keras.layers.MultiHeadAttention(2, 8)(inner, inner)
+    inner = keras.Model(inner, x)
+    inputs = keras.Input((small_models.LENGTH, small_models.WIDTH))
+    x = inner(inputs)
+    x = keras.layers.MultiHeadAttention(2, 8)(x, x)
+    model = keras.Model(inputs, keras.layers.Dense(1)(x[:, 0]))
+    align_model(model, "mmd")
+    model.compile(keras.optimizers.SGD(0.0), "mse", jit_compile=False)
+    (before,) = logs(model, "functional")["alignment_loss"]
+    with without_alignment(inner):
+        pass
+    (after,) = logs(model, "functional")["alignment_loss"]
+    assert after == pytest.approx(before, rel=1e-5)
+
+
 def test_an_error_inside_leaves_the_model_aligned():
     model = align_model(small_models.functional())
     before = state(model)

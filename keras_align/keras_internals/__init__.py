@@ -30,6 +30,7 @@ from keras_align.keras_internals.fitting import (
 from keras_align.keras_internals.layers import (
     flattened,
     has_build,
+    last_activation,
     name_scope,
     remove_attributes,
     sublayers,
@@ -61,6 +62,7 @@ __all__ = [
     "has_build",
     "is_first_process",
     "is_multi_worker",
+    "last_activation",
     "losses_of_stateless_step",
     "name_scope",
     "random_state",

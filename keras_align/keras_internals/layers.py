@@ -87,3 +87,13 @@ def when_built(layer, action):
 def has_build(layer):
     """Whether the layer's class has a `build` of its own."""
     return not getattr(layer.build, "_is_default", False)
+
+
+def last_activation(model):
+    """The activation that a functional model's output comes from, `None` if unknown."""
+    operation = model.outputs[0]._keras_history.operation
+    if isinstance(operation, keras.Model) and getattr(operation, "outputs", None):
+        return last_activation(operation)
+    if isinstance(operation, keras.layers.Softmax):
+        return keras.activations.softmax
+    return getattr(operation, "activation", None)

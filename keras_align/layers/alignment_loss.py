@@ -48,8 +48,13 @@ class AlignmentLoss(keras.metrics.Mean):
 
     def joined(self):
         """Returns a function that undoes a later `part`."""
-        root, peers = self._root, self._peers
-        return lambda: vars(self).update(_root=root, _peers=peers)
+        before = [(peer, peer._root, peer._peers) for peer in self._peers()]
+
+        def join_again():
+            for peer, root, peers in before:
+                peer._root, peer._peers = root, peers
+
+        return join_again
 
     def save_own_variables(self, store):
         """Saves nothing: the state of an epoch is no weight."""
