@@ -15,6 +15,7 @@ and says what that costs.
 """
 
 import argparse
+import json
 import os
 import pathlib
 import subprocess
@@ -64,12 +65,11 @@ def main(arguments=None):
     options = parse_arguments(arguments)
     try:
         task = finetune_bert.load_task(options)
-        settings = finetune_bert.choose_settings(options, task)
-        model, tests = get_model(task, settings, options)
+        get = train if options.model is None else load
+        model, tests, facts = get(task, options)
         options.output.mkdir(parents=True, exist_ok=True)
     except (fetching.FetchError, OSError, ValueError) as error:
         sys.exit(f"error: {error}")
-    facts = model_card.facts(options, settings, task, model, tests)
     if options.int8:
         quantize(model)
         tests["int8"] = finetuning.test(model, task)
@@ -78,23 +78,31 @@ def main(arguments=None):
     keras_align.export_saved_model(model, saved_model, class_names=task.classes)
     model_card.write(facts, options.output)
     print((options.output / "model_card.md").read_text(encoding="utf-8"))
-    texts = next(iter(task.tests.values())).columns[0][:5]
-    compare(model, texts, options.output)
+    compare(model, next(iter(task.tests.values())).columns[0][:5], options.output)
 
 
-def get_model(task, settings, options):
-    """Returns a classifier and its results by what it computes in."""
-    if options.model is None:
-        run = finetuning.run_one(task, options.alignment, 0, settings)
-        return run["model"], {settings.precision: run["tests"]}
+def train(task, options):
+    """Returns a trained classifier, its results by what it computes in, and facts."""
+    settings = finetune_bert.choose_settings(options, task)
+    run = finetuning.run_one(task, options.alignment, 0, settings)
+    tests = {settings.precision: run["tests"]}
+    return run["model"], tests, model_card.facts(task, run["model"], tests, settings)
+
+
+def load(task, options):
+    """Returns a classifier from a file, as `train` does."""
     model = keras.models.load_model(options.model)
-    if getattr(model, "preprocessor", None) is None:
+    wanted = len(task.classes), keras.activations.linear
+    found = getattr(model, "num_classes", None), getattr(model, "activation", None)
+    if getattr(model, "preprocessor", None) is None or found != wanted:
         raise ValueError(
-            "Expected a text classifier of keras-nlp with a preprocessor. Received: "
-            f"model={str(options.model)!r}, a {type(model).__name__}"
+            f"Expected a text classifier of keras-nlp with a preprocessor and the "
+            f"logits of {len(task.classes)} classes, as many as the sentences have. "
+            f"Received: model={str(options.model)!r}, a {type(model).__name__} with "
+            f"{found[0]} classes and the activation {found[1]}"
         )
-    policy = model.dtype_policy.name
-    return model, {policy: finetuning.test(model, task)}
+    tests = {model.dtype_policy.name: finetuning.test(model, task)}
+    return model, tests, model_card.facts(task, model, tests, file=options.model.name)
 
 
 def quantize(model):
@@ -104,21 +112,26 @@ def quantize(model):
     model.quantize("int8")
 
 
-def compare(model, texts, folder):
-    """Prints the answers of another process to some texts beside the model's own."""
+def compare(model, texts, folder, tolerance=1e-2):
+    """Asks another process the texts; ends this one if it answers otherwise."""
     command = [sys.executable, predict_saved_model.__file__, str(folder), "--json"]
-    answers = subprocess.run(
-        [*command, *texts], check=True, stdout=subprocess.PIPE, text=True
-    ).stdout
-    found = np.array(predict_saved_model.probabilities(answers))
+    run = subprocess.run(
+        command, input=json.dumps(texts), stdout=subprocess.PIPE, text=True, check=False
+    )
+    if run.returncode:
+        sys.exit(f"error: {folder} cannot be asked in a process of its own")
+    found = np.array(predict_saved_model.probabilities(run.stdout))
     inputs = model.preprocessor(np.array(texts, object))
     logits = keras.ops.cast(model(inputs, training=False), "float32")
     own = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
+    difference = np.abs(found - own).max()
     print(
         f"{len(texts)} texts asked in a process of its own: the probabilities differ "
-        f"by {np.abs(found - own).max():.1e} at most.\nServe it: python "
-        f"examples/serve.py {folder}"
+        f"by {difference:.1e} at most."
     )
+    if not difference < tolerance:
+        sys.exit(f"error: expected less than {tolerance:g}")
+    print(f"Serve it: python examples/serve.py {folder}")
 
 
 if __name__ == "__main__":

@@ -9,29 +9,26 @@ import platform
 PACKAGES = "keras-align", "keras", "keras-nlp", "tensorflow", "tensorflow-text"
 
 
-def facts(options, settings, task, model, tests):
+def facts(task, model, tests, settings=None, file=None):
     """Everything that is known of an exported model, as JSON can hold it.
 
     Args:
-        options: of `export_saved_model.py`.
-        settings: `finetuning.Settings`.
         task: `sentences.Task`.
         model: the classifier, before it was exported.
         tests: dictionary from what the model computes in, as "float32", to what
             `finetuning.test` returned.
+        settings: `finetuning.Settings` of its training, if that is known.
+        file: name of the file it came from, if it was not trained.
     """
     return {
         "name": f"{task.name}, {len(task.classes)} classes",
         "created": datetime.date.today().isoformat(),
         "class_names": task.classes,
         "sequence_length": model.preprocessor.sequence_length,
-        "base_model": describe(settings.preset, model),
-        "data": {
-            "train": min(settings.train_size or len(task.train), len(task.train)),
-            "tests": {name: len(sentences) for name, sentences in task.tests.items()},
-        },
+        "base_model": describe(model, file or settings.preset),
+        "training": training(task, settings) if settings else None,
+        "tests": {name: len(sentences) for name, sentences in task.tests.items()},
         "alignment": alignments(model),
-        "settings": None if options.model else training(settings),
         "results": results(tests),
         "versions": {
             "python": platform.python_version(),
@@ -51,11 +48,17 @@ def results(tests):
     }
 
 
-def describe(preset, model):
+def describe(model, source):
     """The backbone, and the name of what its weights came from."""
-    backbone, source = model.backbone, pathlib.PurePath(preset).name
-    weights = backbone.count_params() / 1e6
+    backbone, source = model.backbone, pathlib.PurePath(source).name
+    weights = (backbone.count_params() - added_weights(model)) / 1e6
     return f"{type(backbone).__name__}, {weights:.1f} million weights, from {source}"
+
+
+def added_weights(model):
+    import keras_align
+
+    return keras_align.alignment_report(model).added_weights
 
 
 def alignments(model):
@@ -69,9 +72,10 @@ def alignments(model):
     ]
 
 
-def training(settings):
+def training(task, settings):
     names = ("epochs", "batch_size", "learning_rate", "weight_decay", "precision")
-    return {name: getattr(settings, name) for name in names}
+    size = min(settings.train_size or len(task.train), len(task.train))
+    return {"sentences": size, **{name: getattr(settings, name) for name in names}}
 
 
 def write(found, folder):
@@ -83,7 +87,7 @@ def write(found, folder):
 
 def card(found):
     """The page as Markdown."""
-    sizes = found["data"]["tests"]
+    sizes = found["tests"]
     rows = [
         f"| {kind} | {name} | {sizes[name]} "
         f"| {row['accuracy']:.1f} | {row['ece']:.1f} |"
@@ -101,11 +105,10 @@ def card(found):
             "",
             f"- Base model: {found['base_model']}",
             f"- Training: {trained(found)}",
-            f"- Alignment in training: {aligned(found['alignment'])}",
+            f"- Aligned: {aligned(found['alignment'])}",
             f"- Versions: {versions}",
             "",
-            "Measured on sentences that were not trained on; the first set is of the "
-            "kind that was. ECE: expected calibration error, 10 bins.",
+            f"{measured(found)} ECE: expected calibration error, 10 bins.",
             "",
             "| computes in | test | sentences | accuracy, % | ECE, % |",
             "|---|---|---|---|---|",
@@ -119,14 +122,23 @@ def card(found):
 
 
 def trained(found):
-    settings = found["settings"]
+    settings = found["training"]
     if settings is None:
-        return "not by this example; the model was loaded from a file"
+        return "not recorded; the model was loaded from a file"
     return (
-        f"{found['data']['train']} sentences of {found['name'].rsplit(',', 1)[0]}, "
+        f"{settings['sentences']} sentences of {found['name'].rsplit(',', 1)[0]}, "
         f"{settings['epochs']} epoch(s), batches of {settings['batch_size']}, AdamW, "
         f"learning rate {settings['learning_rate']:g} falling to 0, "
         f"{settings['precision']}"
+    )
+
+
+def measured(found):
+    if found["training"] is None:
+        return "Whether it was trained on the sentences of the tests is not recorded."
+    return (
+        "Measured on sentences that were not trained on; the first set is of the kind "
+        "that was."
     )
 
 

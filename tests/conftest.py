@@ -56,6 +56,7 @@ OF_TENSORFLOW = {
     "test_distributed_example.py": "starts the other backends",
     "test_distribution.py": "tf.distribute",
     "test_examples.py": "the examples are written for TensorFlow",
+    "test_export_example.py": "the examples are written for TensorFlow",
     "test_export.py": "graphs of TensorFlow and the SavedModel",
     "test_keras_hub_families.py": "the README's table; see test_keras_hub_everywhere",
     "test_interrupted_training.py": "trains in processes of its own",
