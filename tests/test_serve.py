@@ -7,13 +7,18 @@ import gzip
 import json
 import re
 import signal
+import socket
 import time
 
 import httpx
 import isolated
+import micro_batching
 import pytest
+import request_texts
 import serve
+import served_model
 import served_toy
+import service
 import tensorflow as tf
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -90,6 +95,15 @@ def counted(client):
         r"^serve_(\w+?)(?:_total)? (\d+)$", client.get("/metrics").text, re.M
     )
     return {name: int(number) for name, number in lines}
+
+
+def by_status(server):
+    """The responses that /metrics counts, by their status."""
+    with connected(server) as client:
+        text = client.get("/metrics").text
+    assert "# TYPE serve_responses_total counter\n" in text
+    found = re.findall(r'^serve_responses_total\{status="(\d+)"\} (\d+)$', text, re.M)
+    return {status: int(number) for status, number in found}
 
 
 def wait_for(condition, seconds=20):
@@ -376,6 +390,7 @@ def head(*lines):
 
 GOOD = b'{"texts": ["a"]}'
 CHUNKED, CLOSE = "Transfer-Encoding: chunked", "Connection: close"
+HEALTH = b"GET /health HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"
 NOT_HTTP = "HTTP/1.1 400", "Invalid HTTP request"
 RAW = {
     "garbage": ([b"\x16\x03\x01\x02\x00garbage\r\n\r\n"], NOT_HTTP),
@@ -437,15 +452,94 @@ def test_a_body_that_is_cut_off_is_forgotten(server, client, direct):
     assert predict(client, "still right") == direct(["still right"])
 
 
-def test_a_connection_goes_on_after_a_refused_body(server):
+def test_a_connection_goes_on_after_a_refused_body_that_was_read(server):
     good = head("Content-Length: 16", CLOSE) + GOOD
-    for refused in (b" " * 5000, b"[]"):
+    for refused, statuses in ((b" " * 5000, ["413"]), (b"[]", ["400", "200"])):
         first = head(f"Content-Length: {len(refused)}") + refused
         answer = server.exchange(first + good)
-        statuses = re.findall("HTTP/1.1 ([0-9]+)", answer)
-        assert statuses == ["413" if len(refused) > 4000 else "400", "200"]
+        assert re.findall("HTTP/1.1 ([0-9]+)", answer) == statuses
+        if statuses == ["413"]:
+            assert "\r\nconnection: close" in answer.lower()
     answer = server.exchange(good.replace(b"close", b"keep-alive") + b"garbage\r\n\r\n")
     assert re.findall("HTTP/1.1 ([0-9]+)", answer) == ["200", "400"]
+
+
+UNREAD = {
+    "huge": (head("Content-Length: 99999999"), 413),
+    "huge, on demand": (head("Content-Length: 5000", "Expect: 100-continue"), 413),
+    "chunks": (head(CHUNKED) + b"1388\r\n" + b" " * 5000 + b"\r\n", 413),
+    "compressed": (head("Content-Length: 99", "Content-Encoding: gzip"), 415),
+    "two types": (head("Content-Length: 99", "Content-Type: text/plain"), 415),
+    "path": (head("Content-Length: 99").replace(b"predict", b"nothing"), 404),
+    "method": (head("Content-Length: 99").replace(b"POST", b"PUT"), 405),
+    "health": (
+        head("Content-Length: 99").replace(b"POST /predict", b"GET /health"),
+        200,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_an_answer_before_the_body_ends_the_connection(server, name):
+    sent, status = UNREAD[name]
+    begin = time.monotonic()
+    with socket.create_connection(server.address, timeout=5) as connection:
+        connection.sendall(sent)
+        answer = b""
+        with contextlib.suppress(ConnectionError):
+            while received := connection.recv(65536):
+                answer += received
+                connection.sendall(b" ")  # the body goes on
+    assert time.monotonic() - begin < 4
+    assert re.findall(b"HTTP/1.1 ([0-9]+)", answer) == [str(status).encode()]
+    assert answer.lower().count(b"\r\nconnection: close\r\n") == 1
+
+
+def test_a_head_that_comes_too_slowly(strict_server):
+    before = by_status(strict_server)
+    good = head("Content-Length: 16") + GOOD
+    begin = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        parts = [[head()[:30]], [good, head()[:30]], []]
+        first, second, none = pool.map(
+            lambda part: strict_server.exchange(*part), parts
+        )
+    assert time.monotonic() - begin < 8
+    assert "HTTP/1.1 408" in first and "the head did not come within 2 sec" in first
+    assert re.findall("HTTP/1.1 ([0-9]+)", second) == ["200"]
+    assert none == ""
+    assert by_status(strict_server)["408"] == before.get("408", 0) + 1
+
+
+def test_no_more_connections_than_allowed(folder):
+    with (
+        served_toy.serving(folder, "--max-connections", 2) as server,
+        contextlib.ExitStack() as stack,
+    ):
+        for _ in range(2):
+            stack.enter_context(socket.create_connection(server.address))
+        answer = server.exchange()
+        assert "HTTP/1.1 503" in answer and "2 connections, no more" in answer
+        assert "Retry-After: 1" in answer and "Connection: close" in answer
+        stack.close()
+        wait_for(lambda: "HTTP/1.1 200" in server.exchange(HEALTH))
+        assert by_status(server)["503"] >= 1
+
+
+def test_responses_are_counted_by_their_status(server, client):
+    before = by_status(server)
+    client.post("/predict", content=b"[]", headers=JSON)
+    client.post("/predict", content=b"", headers={})
+    client.get("/nothing")
+    predict(client, "a")
+    assert client.post("/predict", json={"texts": ["nan"]}).status_code == 500
+    assert "HTTP/1.1 400" in server.exchange(b"no HTTP\r\n\r\n")
+    assert server.exchange(head("Content-Length: 99"), GOOD, shut=True) == ""
+    expected = {"200": 2, "400": 2, "404": 1, "415": 1, "499": 1, "500": 1}
+    after = by_status(server)
+    assert {
+        status: after[status] - before.get(status, 0) for status in expected
+    } == expected
 
 
 # --- no room, no time, no luck ----------------------------------------------------
@@ -461,6 +555,24 @@ def test_a_failure_of_the_model_is_no_end(client, direct):
         assert message in response.json()["error"]
         assert predict(client, "a") == direct(["a"])
     assert client.get("/health").status_code == 200
+
+
+def test_failures_of_the_model_are_logged(folder, caplog):
+    model = served_model.ServedModel(folder)
+    batcher = micro_batching.Batcher(model.predict)
+    served = service.Service(model, batcher, request_texts.Limits(), 20)
+    transport = httpx.ASGITransport(app=served.application())
+
+    async def ask(text):
+        async with batcher, httpx.AsyncClient(transport=transport) as client:
+            answer = await client.post("http://here/predict", json={"texts": [text]})
+        assert answer.status_code == 500
+        return [f"{each.levelname} {each.message}" for each in caplog.records]
+
+    assert asyncio.run(ask("fail")) == ["ERROR the model failed on a batch"]
+    (*_, logged) = asyncio.run(ask("nan"))
+    bad = "the model gave a bad output: the probabilities of texts[0] are not finite"
+    assert logged == f"ERROR {bad}"
 
 
 def test_a_body_that_comes_too_slowly(strict_server):
@@ -553,6 +665,7 @@ def refused(capsys, *arguments):
     ("options", "message"),
     [
         (["--max-texts", 0], "--max-texts must be at least 1, it is 0"),
+        (["--max-connections", 0], "--max-connections must be at least 1, it is 0"),
         (["--batch-size", -1], "--batch-size must be at least 1, it is -1"),
         (["--queue-size", 63], "--queue-size 63 must not be below --max-texts 64"),
         (["--batch-wait-ms", -1], "--batch-wait-ms must not be negative"),
