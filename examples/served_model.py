@@ -20,7 +20,7 @@ class ExportError(Exception):
 
 
 class BadOutput(Exception):
-    """The model gave a number that is not a probability."""
+    """The model gave numbers that are no probabilities, or not those of its label."""
 
 
 class ServedModel:
@@ -53,22 +53,33 @@ class ServedModel:
             if not all(map(math.isfinite, probabilities)):
                 raise BadOutput(f"the probabilities of texts[{index}] are not finite")
             named = dict(zip(self.class_names, probabilities, strict=True))
+            if named.get(label) != max(probabilities):  # of equal ones, any is right
+                most = max(named, key=named.get)
+                raise BadOutput(
+                    f"the label of texts[{index}] is {label!r}, but {most!r} of "
+                    f"class_names in metadata.json has the largest probability"
+                )
             found.append({"label": label, "probabilities": named})
         return found
 
     def _check_outputs(self):
         classes = len(self.class_names)
         try:
-            ((_, probabilities),) = self.predict([b""])
+            rows = self.predict([b""])
         except Exception as error:
             raise ExportError(
                 f"the model fails on an empty text: {line(error)}"
             ) from error
+        ((_, probabilities),) = rows
         if len(probabilities) != classes:
             raise ExportError(
                 f"the model gives {len(probabilities)} probabilities, but "
                 f"class_names in metadata.json has {classes} names"
             )
+        try:
+            self.predictions(rows)
+        except BadOutput as error:
+            raise ExportError(f"of an empty text, {error}") from error
 
 
 def read_metadata(folder):

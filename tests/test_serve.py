@@ -9,6 +9,7 @@ import re
 import signal
 import socket
 import time
+from unittest import mock
 
 import httpx
 import isolated
@@ -575,6 +576,19 @@ def test_failures_of_the_model_are_logged(folder, caplog):
     assert logged == f"ERROR {bad}"
 
 
+def test_a_label_that_contradicts_its_probabilities(folder):
+    model = served_model.ServedModel(folder)
+    bad, good = served_toy.CLASS_NAMES
+    (named,) = model.predictions([(good, [0.4, 0.6])])
+    assert named == {"label": good, "probabilities": {bad: 0.4, good: 0.6}}
+    assert model.predictions([(label, [0.5, 0.5]) for label in (bad, good)])
+    expected = r"label of texts\[1\] is 'schlecht', but 'gut"
+    with pytest.raises(served_model.BadOutput, match=expected):
+        model.predictions([(bad, [0.6, 0.4]), (bad, [0.4, 0.6])])
+    with pytest.raises(served_model.BadOutput, match="label of texts.0. is 'other'"):
+        model.predictions([("other", [0.4, 0.6])])
+
+
 def test_a_body_that_comes_too_slowly(strict_server):
     length = head("Content-Length: 16") + GOOD[:9]
     chunk = head(CHUNKED) + b"1\r\n{\r\n"
@@ -655,7 +669,8 @@ def test_a_model_that_hangs_does_not_keep_the_server(folder):
 
 def refused(capsys, *arguments):
     """What the program says as it ends at the start."""
-    with pytest.raises(SystemExit) as ended:
+    serves = mock.patch.object(serve, "run", side_effect=AssertionError("it serves"))
+    with serves, pytest.raises(SystemExit) as ended:
         serve.main([str(argument) for argument in arguments])
     message = str(ended.value) if ended.value.code != 2 else capsys.readouterr().err
     return message
@@ -751,6 +766,8 @@ def of_tokens():
         (of_tokens, "input text, string (batch,), is expected, it is {'token_ids'"),
         (lambda: classifier(key="scores"), "are expected, they are {'"),
         (lambda: classifier(dtype=tf.float64), "('float64', 2)"),
+        (lambda: {"class_names": served_toy.CLASS_NAMES[::-1]}, "text, the label of "),
+        (lambda: {"class_names": ["no", "yes"]}, "of class_names in metadata"),
         (lambda: classifier(width=3), "gives 3 probabilities, but class_names"),
         (lambda: classifier(fails=True), "fails on an empty text: Graph execution"),
     ],
