@@ -7,9 +7,12 @@
 
 answers {"predictions": [{"label": ..., "probabilities": {...}}]}, one for each text in
 their order. Texts of requests that come at the same time are put into one call of the
-model. `GET /health` answers 200 while predictions are made and 503 otherwise,
-`GET /metadata` says what the model is and what a request may hold, and `GET /metrics`
-counts requests, texts, calls of the model and responses by their status in the text
+model. What JAX exported compiles for each size of a batch, so that empty texts fill its
+batches up to powers of two, and these sizes are compiled at the start.
+
+`GET /health` answers 200 while predictions are made and 503 otherwise, `GET /metadata`
+says what the model is and what a request may hold, and `GET /metrics` counts requests,
+texts, calls of the model and responses by their status in the text
 format of Prometheus; 499 stands for clients that did not wait.
 
 What is wrong is answered as {"error": ...}: 400 for a body that is not as above (an
@@ -54,6 +57,8 @@ def parse_arguments(arguments=None):
     add("--max-characters", type=int, default=10_000, help="characters in a text")
     add("--max-body-bytes", type=int, default=2**20, help="bytes of a request")
     add("--batch-size", type=int, default=32, help="most texts in a call of the model")
+    padded = "fill batches up to powers of two: auto: if XLA compiles for each size"
+    add("--pad-batches", choices=("auto", "yes", "no"), default="auto", help=padded)
     add("--batch-wait-ms", type=float, default=5.0, help="wait for others to join")
     add("--queue-size", type=int, default=256, help="texts that may wait")
     add("--timeout", type=float, default=30.0, help="seconds of a head, body or answer")
@@ -146,7 +151,9 @@ def main(arguments=None):
     options = parse_arguments(arguments)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     try:
-        model = served_model.ServedModel(options.folder)
+        model = served_model.ServedModel(
+            options.folder, options.batch_size, options.pad_batches
+        )
         listener = listen(options.host, options.port)
     except (served_model.ExportError, ListenError) as error:
         sys.exit(f"error: {error}")

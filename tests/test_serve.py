@@ -23,6 +23,7 @@ import service
 import tensorflow as tf
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
 # Keras's way of saving variables, on NumPy 2.
 pytestmark = pytest.mark.filterwarnings(
@@ -236,6 +237,59 @@ def test_requests_that_come_together_are_one_call_of_the_model(client, server, d
 def predict_alone(server, *texts):
     with connected(server) as client:
         return predict(client, *texts)
+
+
+def sizes_of_calls(model):
+    """Notes from now on how many texts each call of the signature has."""
+    sizes, signature = [], model._signature
+
+    def noting(text):
+        sizes.append(len(text))
+        return signature(text=text)
+
+    model._signature = noting
+    return sizes
+
+
+@pytest.mark.parametrize("pad", ["yes", "auto"])
+def test_batches_are_padded_to_powers_of_two(folder, direct, pad):
+    model = served_model.ServedModel(folder, 12, pad)
+    sizes = sizes_of_calls(model)
+    for count in (1, 2, 3, 4, 5, 8, 9, 12, 13):
+        texts = [f"text {number}" for number in range(count)]
+        rows = model.predict([text.encode() for text in texts])
+        assert model.predictions(rows) == direct(texts)
+    padded = [1, 2, 4, 4, 8, 8, 12, 12, 13]
+    assert sizes == (padded if pad == "yes" else [1, 2, 3, 4, 5, 8, 9, 12, 13])
+    assert model.sizes == ([1, 2, 4, 8, 12] if pad == "yes" else [])
+    assert served_model.sizes_up_to(1) == [1]
+    assert served_model.sizes_up_to(32) == [1, 2, 4, 8, 16, 32]
+
+
+class OfJax(served_toy.Toy):
+    """Holds, in a function that is not called, the operation of exports of JAX."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+    def serve(self, text):
+        def compiled():
+            return gen_xla_ops.xla_call_module(
+                args=[tf.size(text)],
+                version=9,
+                module="",
+                Sout=[[]],
+                Tout=[tf.int32],
+                platforms=["CPU"],
+            )[0]
+
+        number = tf.cond(tf.size(text) < 0, compiled, lambda: tf.size(text))
+        with tf.control_dependencies([number]):
+            return super().serve(text)
+
+
+def test_what_compiles_for_each_size_is_padded(tmp_path):
+    served_toy.save(tmp_path, OfJax())
+    assert served_model.ServedModel(tmp_path, 8).sizes == [1, 2, 4, 8]
+    assert served_model.ServedModel(tmp_path, 8, "no").sizes == []
 
 
 # --- requests that are not as they should be --------------------------------------
