@@ -12,8 +12,8 @@ batches up to powers of two, and these sizes are compiled at the start.
 
 `GET /health` answers 200 while predictions are made and 503 otherwise, `GET /metadata`
 says what the model is and what a request may hold, and `GET /metrics` counts requests,
-texts, calls of the model and responses by their status in the text
-format of Prometheus; 499 stands for clients that did not wait.
+texts, calls of the model and responses by their status in the text format of
+Prometheus; 499 stands for clients that did not wait.
 
 What is wrong is answered as {"error": ...}: 400 for a body that is not as above (an
 empty text is allowed, an empty list is not), 408, 413 and 415 for one that comes too

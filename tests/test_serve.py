@@ -4,7 +4,9 @@ import asyncio
 import concurrent.futures
 import contextlib
 import gzip
+import importlib
 import json
+import pathlib
 import re
 import signal
 import socket
@@ -14,6 +16,7 @@ from unittest import mock
 import httpx
 import isolated
 import micro_batching
+import numpy as np
 import pytest
 import request_texts
 import serve
@@ -845,5 +848,39 @@ def test_the_benchmark_writes_its_table(folder, tmp_path):
     isolated.run(script, folder, folder, *quick)
     text = file.read_text()
     assert text.startswith(before) and text.endswith(after) and "old" not in text
-    rows = re.findall(rf"^\| {folder.name} \|(?: [0-9.]+ \|){{4}}.*\|$", text, re.M)
+    rows = re.findall(rf"^\| {folder} \|(?: [0-9.]+ \|){{4}}.*\|$", text, re.M)
     assert len(rows) == 2
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    """The module of the benchmark."""
+    monkeypatch.syspath_prepend(served_toy.SCRIPT.parents[1] / "benchmarks")
+    return importlib.import_module("serving")
+
+
+def test_the_benchmark_alternates_and_leaves_out_its_warm_up(benchmark, monkeypatch):
+    loaded, counts = [], {"aligned": [0, 0], "plain": [0, 0]}
+
+    async def load(address, options, seconds, seed):
+        texts = 100 if seed == "warm-up" else 6
+        counts[address] = [counts[address][0] + texts, counts[address][1] + 2]
+        loaded.append((seed, address))
+        return 1.0, [0.1]
+
+    async def texts_and_calls(address):
+        return np.array(counts[address])
+
+    monkeypatch.setattr(benchmark, "load", load)
+    monkeypatch.setattr(benchmark, "texts_and_calls", texts_and_calls)
+    options = benchmark.parse_arguments(["aligned", "plain", "--rounds", "3"])
+    *_, sizes = asyncio.run(benchmark.measure(["aligned", "plain"], options))
+    assert sizes == [3, 3]
+    order = [[name for seed, name in loaded if seed == each] for each in range(3)]
+    assert order == [["aligned", "plain"], ["plain", "aligned"], ["aligned", "plain"]]
+
+
+def test_the_benchmark_tells_folders_of_one_name_apart(benchmark):
+    folders = [pathlib.Path("a/model"), pathlib.Path("b/model")]
+    assert benchmark.labels(folders) == ["a/model", "b/model"]
+    assert benchmark.labels([folders[0], pathlib.Path("b/plain")]) == ["model", "plain"]
