@@ -5,8 +5,9 @@
 
 starts `examples/serve.py` for each exported folder. The clients, all in this process,
 each send the next request when the last one is answered. They load one server after the
-other, in rounds, so that what else the machine does falls on all of them; the ratio is
-the median over the rounds, with its range, and the latencies are those of all rounds.
+other, in rounds, so that what else the machine does falls on all of them, and in every
+second round in the opposite order; the ratio is the median over the rounds, with its
+range, and the latencies are those of all rounds.
 """
 
 import argparse
@@ -128,15 +129,15 @@ async def load(address, options, seconds, seed):
     return len(latencies) / (time.perf_counter() - begin), latencies
 
 
-async def texts_of_a_call(address):
-    """How many texts a call of the model had, on average."""
+async def texts_and_calls(address):
+    """How many texts were in how many calls of the model so far."""
     reader, writer = await asyncio.open_connection(*address)
     writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
     text = (await answer(reader)).decode()
     writer.close()
     await writer.wait_closed()
     numbers = dict(re.findall(r"^serve_(texts|batches)_total (\d+)$", text, re.M))
-    return int(numbers["texts"]) / int(numbers["batches"])
+    return np.array([int(numbers["texts"]), int(numbers["batches"])])
 
 
 async def measure(addresses, options):
@@ -144,19 +145,31 @@ async def measure(addresses, options):
     rates, latencies = ([[] for _ in addresses] for _ in range(2))
     for address in addresses:
         await load(address, options, 1.0, "warm-up")
+    before = [await texts_and_calls(address) for address in addresses]
     for number in range(options.rounds):
-        for index, address in enumerate(addresses):
+        order = [*enumerate(addresses)][:: -1 if number % 2 else 1]
+        for index, address in order:
             seconds = options.seconds / options.rounds
             rate, found = await load(address, options, seconds, number)
             rates[index].append(rate)
             latencies[index].append(found)
-    sizes = [await texts_of_a_call(address) for address in addresses]
+    after = [await texts_and_calls(address) for address in addresses]
+    pairs = zip(before, after, strict=True)
+    sizes = [np.divide(*(end - begin)) for begin, end in pairs]
     return np.array(rates), [np.concatenate(each) for each in latencies], sizes
+
+
+def labels(folders):
+    """What the folders are called: their names, or their paths where these are one."""
+    names = [folder.resolve().name for folder in folders]
+    if len(set(names)) == len(names):
+        return names
+    return [str(folder) for folder in folders]
 
 
 def table(options, rates, latencies, sizes):
     """The results as a Markdown table."""
-    names = [folder.name for folder in options.folders]
+    names = labels(options.folders)
     head = ["model", "requests/s", "p50, ms", "p99, ms", "texts a call"]
     lines = [[*head, f"requests/s over {names[-1]}"], ["---"] * (len(head) + 1)]
     for index, name in enumerate(names):

@@ -30,6 +30,16 @@ class ModelFailed(Exception):
     """The model failed on a batch with texts of the request."""
 
 
+def ended():
+    """The error of those whom nobody answers any more."""
+    return NotRunning("the server ends")
+
+
+def failed():
+    """The error of those in a batch on which the model failed."""
+    return ModelFailed("the model failed on a batch with this request")
+
+
 @dataclasses.dataclass(eq=False)
 class Waiting:
     """A request of which not all texts are answered."""
@@ -91,12 +101,14 @@ class Batcher:
         self.counts = Counts()
         self._predict = predict
         self._queue = collections.deque()
-        self._arrived = asyncio.Event()
-        self._executor = concurrent.futures.ThreadPoolExecutor(1, "model")
+        self._arrived = None
+        self._executor = None
         self._call_began = None
         self._task = None
 
     async def __aenter__(self):
+        self._arrived = asyncio.Event()
+        self._executor = concurrent.futures.ThreadPoolExecutor(1, "model")
         self._task = asyncio.create_task(self._run())
         return self
 
@@ -105,7 +117,7 @@ class Batcher:
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
         for request in self._queue:
-            request.fail(NotRunning("the server ends"))
+            request.fail(ended())
         self._queue.clear()
         self._executor.shutdown(wait=False, cancel_futures=True)
 
@@ -128,7 +140,7 @@ class Batcher:
     async def submit(self, texts):
         """Returns the rows of the texts; raises one of the errors above."""
         if not self.running:
-            raise NotRunning("the server ends")
+            raise ended()
         if self.waiting + len(texts) > self.queue_size:
             self.counts.refused_requests += 1
             raise QueueFull(
@@ -191,15 +203,20 @@ class Batcher:
         except Exception:
             LOGGER.exception("the model failed on a batch")
             self.counts.failed_batches += 1
-            for request, _ in parts:
-                request.fail(
-                    ModelFailed("the model failed on a batch with this request")
-                )
-                self._drop(request)
+            self._fail(parts, failed)
             return
+        except BaseException:  # the batcher ends during the call
+            self._fail(parts, ended)
+            raise
         for request, texts in parts:
             request.add(rows[: len(texts)])
             rows = rows[len(texts) :]
+
+    def _fail(self, parts, error):
+        """Ends each request of a batch with an error of its own."""
+        for request, _ in parts:
+            request.fail(error())
+            self._drop(request)
 
     async def _call(self, texts):
         self.counts.texts += len(texts)

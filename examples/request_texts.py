@@ -38,7 +38,7 @@ async def read(request, limits, timeout):
             body = await read_body(request, limits.max_body_bytes)
     except TimeoutError:
         message = f"the body did not come within {timeout:g} seconds"
-        raise HTTPException(408, message, {"Connection": "close"}) from None
+        raise HTTPException(408, message) from None
     return texts_in(parse(body), limits)
 
 

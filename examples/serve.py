@@ -7,19 +7,25 @@
 
 answers {"predictions": [{"label": ..., "probabilities": {...}}]}, one for each text in
 their order. Texts of requests that come at the same time are put into one call of the
-model. `GET /health` answers 200 while predictions are made and 503 otherwise,
-`GET /metadata` says what the model is and what a request may hold, and `GET /metrics`
-counts requests, texts and calls of the model in the text format of Prometheus.
+model. What JAX exported compiles for each size of a batch, so that empty texts fill its
+batches up to powers of two, and these sizes are compiled at the start.
+
+`GET /health` answers 200 while predictions are made and 503 otherwise, `GET /metadata`
+says what the model is and what a request may hold, and `GET /metrics` counts requests,
+texts, calls of the model and responses by their status in the text format of
+Prometheus; 499 stands for clients that did not wait.
 
 What is wrong is answered as {"error": ...}: 400 for a body that is not as above (an
 empty text is allowed, an empty list is not), 408, 413 and 415 for one that comes too
 slowly, is too large or is of another type, 500 when the model failed, 503 when too many
-texts wait, and 504 when the prediction took too long. SIGTERM ends the server after the
-last answer.
+texts wait or clients are connected, and 504 when the prediction took too long. An
+answer that comes before the whole body ends the connection. SIGTERM ends the server
+after the last answer.
 """
 
 import argparse
 import contextlib
+import functools
 import logging
 import math
 import os
@@ -29,6 +35,7 @@ import socket
 import sys
 import time
 
+import connections
 import micro_batching
 import request_texts
 import served_model
@@ -50,11 +57,12 @@ def parse_arguments(arguments=None):
     add("--max-characters", type=int, default=10_000, help="characters in a text")
     add("--max-body-bytes", type=int, default=2**20, help="bytes of a request")
     add("--batch-size", type=int, default=32, help="most texts in a call of the model")
+    padded = "fill batches up to powers of two: auto: if XLA compiles for each size"
+    add("--pad-batches", choices=("auto", "yes", "no"), default="auto", help=padded)
     add("--batch-wait-ms", type=float, default=5.0, help="wait for others to join")
     add("--queue-size", type=int, default=256, help="texts that may wait")
-    add(
-        "--timeout", type=float, default=30.0, help="seconds of a body and of an answer"
-    )
+    add("--timeout", type=float, default=30.0, help="seconds of a head, body or answer")
+    add("--max-connections", type=int, default=256, help="more are refused")
     options = parser.parse_args(arguments)
     check_options(parser, options)
     return options
@@ -62,7 +70,8 @@ def parse_arguments(arguments=None):
 
 def check_options(parser, options):
     """Refuses what cannot work before anything is started."""
-    for name in ("max_texts", "max_characters", "max_body_bytes", "batch_size"):
+    names = "max_texts", "max_characters", "max_body_bytes", "max_connections"
+    for name in (*names, "batch_size"):
         if getattr(options, name) < 1:
             parser.error(
                 f"--{name.replace('_', '-')} must be at least 1, "
@@ -104,15 +113,21 @@ def listen(host, port):
         raise ListenError(message) from error
 
 
-def run(served, listener):
+def run(served, listener, max_connections):
     """Serves until SIGTERM or SIGINT, and answers what was accepted before."""
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn hands them on at its end
         signal.signal(number, lambda *_: sys.exit(0))
     seconds = math.ceil(2 * served.timeout)
+    connection = functools.partial(
+        connections.Connection,
+        seconds=served.timeout,
+        most=max_connections,
+        counts=served.responses,
+    )
     config = uvicorn.Config(
         served.application(),
         loop="asyncio",
-        http="h11",
+        http=connection,
         ws="none",
         lifespan="on",
         log_config=None,
@@ -136,7 +151,9 @@ def main(arguments=None):
     options = parse_arguments(arguments)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     try:
-        model = served_model.ServedModel(options.folder)
+        model = served_model.ServedModel(
+            options.folder, options.batch_size, options.pad_batches
+        )
         listener = listen(options.host, options.port)
     except (served_model.ExportError, ListenError) as error:
         sys.exit(f"error: {error}")
@@ -152,7 +169,8 @@ def main(arguments=None):
     host, port = listener.getsockname()[:2]
     host = f"[{host}]" if ":" in host else host
     print(f"serving {options.folder} on http://{host}:{port}", flush=True)
-    run(service.Service(model, batcher, limits, options.timeout), listener)
+    served = service.Service(model, batcher, limits, options.timeout)
+    run(served, listener, options.max_connections)
 
 
 if __name__ == "__main__":

@@ -20,17 +20,27 @@ class ExportError(Exception):
 
 
 class BadOutput(Exception):
-    """The model gave a number that is not a probability."""
+    """The model gave numbers that are no probabilities, or not those of its label."""
 
 
 class ServedModel:
-    """Loads the model of a folder and calls it once."""
+    """Loads the model of a folder and calls it once with each size that it pads to.
 
-    def __init__(self, folder):
+    Args:
+        folder: A `pathlib.Path`.
+        batch_size: Most texts of which a batch is padded.
+        pad: "yes", "no" or "auto": whether empty texts fill batches up to the next
+            power of two. "auto" does so for what compiles for each size anew, as
+            exports of JAX do; others would only compute more.
+    """
+
+    def __init__(self, folder, batch_size=1, pad="auto"):
         self.metadata = read_metadata(folder)
         self.class_names = self.metadata["class_names"]
         self._loaded = load(folder / "saved_model")
         self._signature = checked_signature(self._loaded)
+        compiled = pad == "auto" and compiles_by_size(self._signature)
+        self.sizes = sizes_up_to(batch_size) if pad == "yes" or compiled else []
         self._check_outputs()
 
     def predict(self, texts):
@@ -41,10 +51,12 @@ class ServedModel:
         """
         import tensorflow as tf
 
-        outputs = self._signature(text=tf.constant(texts, tf.string))
+        size = next((size for size in self.sizes if size >= len(texts)), len(texts))
+        padded = texts + [b""] * (size - len(texts))
+        outputs = self._signature(text=tf.constant(padded, tf.string))
         labels = [label.decode("utf-8") for label in outputs["labels"].numpy().tolist()]
         rows = outputs["probabilities"].numpy().tolist()
-        return list(zip(labels, rows, strict=True))
+        return list(zip(labels, rows, strict=True))[: len(texts)]
 
     def predictions(self, rows):
         """What the server answers for the rows of a request."""
@@ -53,22 +65,34 @@ class ServedModel:
             if not all(map(math.isfinite, probabilities)):
                 raise BadOutput(f"the probabilities of texts[{index}] are not finite")
             named = dict(zip(self.class_names, probabilities, strict=True))
+            if named.get(label) != max(probabilities):  # of equal ones, any is right
+                most = max(named, key=named.get)
+                raise BadOutput(
+                    f"the label of texts[{index}] is {label!r}, but {most!r} of "
+                    f"class_names in metadata.json has the largest probability"
+                )
             found.append({"label": label, "probabilities": named})
         return found
 
     def _check_outputs(self):
         classes = len(self.class_names)
         try:
-            ((_, probabilities),) = self.predict([b""])
+            for size in self.sizes or [1]:
+                rows = self.predict([b""] * size)
         except Exception as error:
             raise ExportError(
                 f"the model fails on an empty text: {line(error)}"
             ) from error
+        _, probabilities = rows[0]
         if len(probabilities) != classes:
             raise ExportError(
                 f"the model gives {len(probabilities)} probabilities, but "
                 f"class_names in metadata.json has {classes} names"
             )
+        try:
+            self.predictions(rows)
+        except BadOutput as error:
+            raise ExportError(f"of an empty text, {error}") from error
 
 
 def read_metadata(folder):
@@ -115,6 +139,18 @@ def checked_signature(loaded):
     if {name: outputs.get(name) for name in expected} != expected:
         raise ExportError(f"outputs {expected} are expected, they are {outputs}")
     return signature
+
+
+def compiles_by_size(signature):
+    """Whether XLA compiles a part of it, which JAX exported, for each size anew."""
+    graph = signature.graph.as_graph_def()
+    parts = [graph.node, *(each.node_def for each in graph.library.function)]
+    return any(node.op == "XlaCallModule" for part in parts for node in part)
+
+
+def sizes_up_to(most):
+    """The powers of two below the largest size, and that."""
+    return [1 << power for power in range((most - 1).bit_length())] + [most]
 
 
 def described(specs):

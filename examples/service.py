@@ -1,10 +1,13 @@
 """The application that `serve.py` serves: what each path answers."""
 
 import asyncio
+import collections
 import contextlib
 import dataclasses
 import json
+import logging
 
+import connections
 import micro_batching
 import request_texts
 import served_model
@@ -13,6 +16,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+
+LOGGER = logging.getLogger(__name__)
+GONE = 499  # as nginx counts clients that did not wait
 
 
 class Service:
@@ -30,6 +36,7 @@ class Service:
         self.batcher = batcher
         self.limits = limits
         self.timeout = timeout
+        self.responses = collections.Counter()
 
     def application(self):
         """The ASGI application."""
@@ -44,7 +51,7 @@ class Service:
             lifespan=self.lifespan,
         )
         application.router.redirect_slashes = False
-        return application
+        return connections.Responses(application, self.responses)
 
     @contextlib.asynccontextmanager
     async def lifespan(self, application):
@@ -59,12 +66,15 @@ class Service:
             rows = await self.rows(request, texts)
             predictions = self.model.predictions(rows)
         except ClientDisconnect:
-            return Response()  # nobody reads it
+            return Response(status_code=GONE)  # nobody reads it
         except micro_batching.QueueFull as error:
             raise HTTPException(503, str(error), {"Retry-After": "1"}) from error
         except micro_batching.NotRunning as error:
             raise HTTPException(503, str(error)) from error
-        except (micro_batching.ModelFailed, served_model.BadOutput) as error:
+        except micro_batching.ModelFailed as error:  # logged where it was caught
+            raise HTTPException(500, str(error)) from error
+        except served_model.BadOutput as error:
+            LOGGER.error("the model gave a bad output: %s", error)
             raise HTTPException(500, str(error)) from error
         return as_json({"predictions": predictions})
 
@@ -108,6 +118,9 @@ class Service:
         for name, count in dataclasses.asdict(self.batcher.counts).items():
             text += f"# TYPE serve_{name}_total counter\n"
             text += f"serve_{name}_total {count}\n"
+        text += "# TYPE serve_responses_total counter\n"
+        for status, count in sorted(self.responses.items()):
+            text += f'serve_responses_total{{status="{status}"}} {count}\n'
         return PlainTextResponse(text)
 
 

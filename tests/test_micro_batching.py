@@ -182,3 +182,34 @@ def test_the_end_fails_who_waits_and_refuses_who_comes(model):
 
     asyncio.run(main())
     assert model.batches == []
+
+
+def test_the_end_fails_who_is_in_the_model(model):
+    async def main():
+        async with micro_batching.Batcher(model, batch_size=2) as batcher:
+            held = await hold(model, batcher)
+            parts = asyncio.create_task(batcher.submit(["a"] * 3))
+            await wait_for(lambda: batcher.waiting == 3)
+        async with asyncio.timeout(5):
+            found = await asyncio.gather(held, parts, return_exceptions=True)
+        assert [type(each) for each in found] == [micro_batching.NotRunning] * 2
+        model.go_on.set()
+
+    try:
+        asyncio.run(main())
+    finally:
+        model.go_on.set()
+
+
+def test_a_batcher_that_has_ended_begins_again(model):
+    batcher = micro_batching.Batcher(model)
+
+    async def once(text):
+        async with batcher:
+            return await batcher.submit([text])
+
+    async def twice():
+        return [await once("a"), await once("b")]
+
+    assert asyncio.run(twice()) == [["A"], ["B"]]
+    assert asyncio.run(once("c")) == ["C"]

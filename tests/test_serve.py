@@ -4,19 +4,29 @@ import asyncio
 import concurrent.futures
 import contextlib
 import gzip
+import importlib
 import json
+import pathlib
 import re
 import signal
+import socket
 import time
+from unittest import mock
 
 import httpx
 import isolated
+import micro_batching
+import numpy as np
 import pytest
+import request_texts
 import serve
+import served_model
 import served_toy
+import service
 import tensorflow as tf
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
 # Keras's way of saving variables, on NumPy 2.
 pytestmark = pytest.mark.filterwarnings(
@@ -90,6 +100,15 @@ def counted(client):
         r"^serve_(\w+?)(?:_total)? (\d+)$", client.get("/metrics").text, re.M
     )
     return {name: int(number) for name, number in lines}
+
+
+def by_status(server):
+    """The responses that /metrics counts, by their status."""
+    with connected(server) as client:
+        text = client.get("/metrics").text
+    assert "# TYPE serve_responses_total counter\n" in text
+    found = re.findall(r'^serve_responses_total\{status="(\d+)"\} (\d+)$', text, re.M)
+    return {status: int(number) for status, number in found}
 
 
 def wait_for(condition, seconds=20):
@@ -221,6 +240,59 @@ def test_requests_that_come_together_are_one_call_of_the_model(client, server, d
 def predict_alone(server, *texts):
     with connected(server) as client:
         return predict(client, *texts)
+
+
+def sizes_of_calls(model):
+    """Notes from now on how many texts each call of the signature has."""
+    sizes, signature = [], model._signature
+
+    def noting(text):
+        sizes.append(len(text))
+        return signature(text=text)
+
+    model._signature = noting
+    return sizes
+
+
+@pytest.mark.parametrize("pad", ["yes", "auto"])
+def test_batches_are_padded_to_powers_of_two(folder, direct, pad):
+    model = served_model.ServedModel(folder, 12, pad)
+    sizes = sizes_of_calls(model)
+    for count in (1, 2, 3, 4, 5, 8, 9, 12, 13):
+        texts = [f"text {number}" for number in range(count)]
+        rows = model.predict([text.encode() for text in texts])
+        assert model.predictions(rows) == direct(texts)
+    padded = [1, 2, 4, 4, 8, 8, 12, 12, 13]
+    assert sizes == (padded if pad == "yes" else [1, 2, 3, 4, 5, 8, 9, 12, 13])
+    assert model.sizes == ([1, 2, 4, 8, 12] if pad == "yes" else [])
+    assert served_model.sizes_up_to(1) == [1]
+    assert served_model.sizes_up_to(32) == [1, 2, 4, 8, 16, 32]
+
+
+class OfJax(served_toy.Toy):
+    """Holds, in a function that is not called, the operation of exports of JAX."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+    def serve(self, text):
+        def compiled():
+            return gen_xla_ops.xla_call_module(
+                args=[tf.size(text)],
+                version=9,
+                module="",
+                Sout=[[]],
+                Tout=[tf.int32],
+                platforms=["CPU"],
+            )[0]
+
+        number = tf.cond(tf.size(text) < 0, compiled, lambda: tf.size(text))
+        with tf.control_dependencies([number]):
+            return super().serve(text)
+
+
+def test_what_compiles_for_each_size_is_padded(tmp_path):
+    served_toy.save(tmp_path, OfJax())
+    assert served_model.ServedModel(tmp_path, 8).sizes == [1, 2, 4, 8]
+    assert served_model.ServedModel(tmp_path, 8, "no").sizes == []
 
 
 # --- requests that are not as they should be --------------------------------------
@@ -376,6 +448,7 @@ def head(*lines):
 
 GOOD = b'{"texts": ["a"]}'
 CHUNKED, CLOSE = "Transfer-Encoding: chunked", "Connection: close"
+HEALTH = b"GET /health HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"
 NOT_HTTP = "HTTP/1.1 400", "Invalid HTTP request"
 RAW = {
     "garbage": ([b"\x16\x03\x01\x02\x00garbage\r\n\r\n"], NOT_HTTP),
@@ -437,15 +510,94 @@ def test_a_body_that_is_cut_off_is_forgotten(server, client, direct):
     assert predict(client, "still right") == direct(["still right"])
 
 
-def test_a_connection_goes_on_after_a_refused_body(server):
+def test_a_connection_goes_on_after_a_refused_body_that_was_read(server):
     good = head("Content-Length: 16", CLOSE) + GOOD
-    for refused in (b" " * 5000, b"[]"):
+    for refused, statuses in ((b" " * 5000, ["413"]), (b"[]", ["400", "200"])):
         first = head(f"Content-Length: {len(refused)}") + refused
         answer = server.exchange(first + good)
-        statuses = re.findall("HTTP/1.1 ([0-9]+)", answer)
-        assert statuses == ["413" if len(refused) > 4000 else "400", "200"]
+        assert re.findall("HTTP/1.1 ([0-9]+)", answer) == statuses
+        if statuses == ["413"]:
+            assert "\r\nconnection: close" in answer.lower()
     answer = server.exchange(good.replace(b"close", b"keep-alive") + b"garbage\r\n\r\n")
     assert re.findall("HTTP/1.1 ([0-9]+)", answer) == ["200", "400"]
+
+
+UNREAD = {
+    "huge": (head("Content-Length: 99999999"), 413),
+    "huge, on demand": (head("Content-Length: 5000", "Expect: 100-continue"), 413),
+    "chunks": (head(CHUNKED) + b"1388\r\n" + b" " * 5000 + b"\r\n", 413),
+    "compressed": (head("Content-Length: 99", "Content-Encoding: gzip"), 415),
+    "two types": (head("Content-Length: 99", "Content-Type: text/plain"), 415),
+    "path": (head("Content-Length: 99").replace(b"predict", b"nothing"), 404),
+    "method": (head("Content-Length: 99").replace(b"POST", b"PUT"), 405),
+    "health": (
+        head("Content-Length: 99").replace(b"POST /predict", b"GET /health"),
+        200,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_an_answer_before_the_body_ends_the_connection(server, name):
+    sent, status = UNREAD[name]
+    begin = time.monotonic()
+    with socket.create_connection(server.address, timeout=5) as connection:
+        connection.sendall(sent)
+        answer = b""
+        with contextlib.suppress(ConnectionError):
+            while received := connection.recv(65536):
+                answer += received
+                connection.sendall(b" ")  # the body goes on
+    assert time.monotonic() - begin < 4
+    assert re.findall(b"HTTP/1.1 ([0-9]+)", answer) == [str(status).encode()]
+    assert answer.lower().count(b"\r\nconnection: close\r\n") == 1
+
+
+def test_a_head_that_comes_too_slowly(strict_server):
+    before = by_status(strict_server)
+    good = head("Content-Length: 16") + GOOD
+    begin = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        parts = [[head()[:30]], [good, head()[:30]], []]
+        first, second, none = pool.map(
+            lambda part: strict_server.exchange(*part), parts
+        )
+    assert time.monotonic() - begin < 8
+    assert "HTTP/1.1 408" in first and "the head did not come within 2 sec" in first
+    assert re.findall("HTTP/1.1 ([0-9]+)", second) == ["200"]
+    assert none == ""
+    assert by_status(strict_server)["408"] == before.get("408", 0) + 1
+
+
+def test_no_more_connections_than_allowed(folder):
+    with (
+        served_toy.serving(folder, "--max-connections", 2) as server,
+        contextlib.ExitStack() as stack,
+    ):
+        for _ in range(2):
+            stack.enter_context(socket.create_connection(server.address))
+        answer = server.exchange()
+        assert "HTTP/1.1 503" in answer and "2 connections, no more" in answer
+        assert "Retry-After: 1" in answer and "Connection: close" in answer
+        stack.close()
+        wait_for(lambda: "HTTP/1.1 200" in server.exchange(HEALTH))
+        assert by_status(server)["503"] >= 1
+
+
+def test_responses_are_counted_by_their_status(server, client):
+    before = by_status(server)
+    client.post("/predict", content=b"[]", headers=JSON)
+    client.post("/predict", content=b"", headers={})
+    client.get("/nothing")
+    predict(client, "a")
+    assert client.post("/predict", json={"texts": ["nan"]}).status_code == 500
+    assert "HTTP/1.1 400" in server.exchange(b"no HTTP\r\n\r\n")
+    assert server.exchange(head("Content-Length: 99"), GOOD, shut=True) == ""
+    expected = {"200": 2, "400": 2, "404": 1, "415": 1, "499": 1, "500": 1}
+    after = by_status(server)
+    assert {
+        status: after[status] - before.get(status, 0) for status in expected
+    } == expected
 
 
 # --- no room, no time, no luck ----------------------------------------------------
@@ -461,6 +613,37 @@ def test_a_failure_of_the_model_is_no_end(client, direct):
         assert message in response.json()["error"]
         assert predict(client, "a") == direct(["a"])
     assert client.get("/health").status_code == 200
+
+
+def test_failures_of_the_model_are_logged(folder, caplog):
+    model = served_model.ServedModel(folder)
+    batcher = micro_batching.Batcher(model.predict)
+    served = service.Service(model, batcher, request_texts.Limits(), 20)
+    transport = httpx.ASGITransport(app=served.application())
+
+    async def ask(text):
+        async with batcher, httpx.AsyncClient(transport=transport) as client:
+            answer = await client.post("http://here/predict", json={"texts": [text]})
+        assert answer.status_code == 500
+        return [f"{each.levelname} {each.message}" for each in caplog.records]
+
+    assert asyncio.run(ask("fail")) == ["ERROR the model failed on a batch"]
+    (*_, logged) = asyncio.run(ask("nan"))
+    bad = "the model gave a bad output: the probabilities of texts[0] are not finite"
+    assert logged == f"ERROR {bad}"
+
+
+def test_a_label_that_contradicts_its_probabilities(folder):
+    model = served_model.ServedModel(folder)
+    bad, good = served_toy.CLASS_NAMES
+    (named,) = model.predictions([(good, [0.4, 0.6])])
+    assert named == {"label": good, "probabilities": {bad: 0.4, good: 0.6}}
+    assert model.predictions([(label, [0.5, 0.5]) for label in (bad, good)])
+    expected = r"label of texts\[1\] is 'schlecht', but 'gut"
+    with pytest.raises(served_model.BadOutput, match=expected):
+        model.predictions([(bad, [0.6, 0.4]), (bad, [0.4, 0.6])])
+    with pytest.raises(served_model.BadOutput, match="label of texts.0. is 'other'"):
+        model.predictions([("other", [0.4, 0.6])])
 
 
 def test_a_body_that_comes_too_slowly(strict_server):
@@ -543,7 +726,8 @@ def test_a_model_that_hangs_does_not_keep_the_server(folder):
 
 def refused(capsys, *arguments):
     """What the program says as it ends at the start."""
-    with pytest.raises(SystemExit) as ended:
+    serves = mock.patch.object(serve, "run", side_effect=AssertionError("it serves"))
+    with serves, pytest.raises(SystemExit) as ended:
         serve.main([str(argument) for argument in arguments])
     message = str(ended.value) if ended.value.code != 2 else capsys.readouterr().err
     return message
@@ -553,6 +737,7 @@ def refused(capsys, *arguments):
     ("options", "message"),
     [
         (["--max-texts", 0], "--max-texts must be at least 1, it is 0"),
+        (["--max-connections", 0], "--max-connections must be at least 1, it is 0"),
         (["--batch-size", -1], "--batch-size must be at least 1, it is -1"),
         (["--queue-size", 63], "--queue-size 63 must not be below --max-texts 64"),
         (["--batch-wait-ms", -1], "--batch-wait-ms must not be negative"),
@@ -638,6 +823,8 @@ def of_tokens():
         (of_tokens, "input text, string (batch,), is expected, it is {'token_ids'"),
         (lambda: classifier(key="scores"), "are expected, they are {'"),
         (lambda: classifier(dtype=tf.float64), "('float64', 2)"),
+        (lambda: {"class_names": served_toy.CLASS_NAMES[::-1]}, "text, the label of "),
+        (lambda: {"class_names": ["no", "yes"]}, "of class_names in metadata"),
         (lambda: classifier(width=3), "gives 3 probabilities, but class_names"),
         (lambda: classifier(fails=True), "fails on an empty text: Graph execution"),
     ],
@@ -661,5 +848,39 @@ def test_the_benchmark_writes_its_table(folder, tmp_path):
     isolated.run(script, folder, folder, *quick)
     text = file.read_text()
     assert text.startswith(before) and text.endswith(after) and "old" not in text
-    rows = re.findall(rf"^\| {folder.name} \|(?: [0-9.]+ \|){{4}}.*\|$", text, re.M)
+    rows = re.findall(rf"^\| {folder} \|(?: [0-9.]+ \|){{4}}.*\|$", text, re.M)
     assert len(rows) == 2
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    """The module of the benchmark."""
+    monkeypatch.syspath_prepend(served_toy.SCRIPT.parents[1] / "benchmarks")
+    return importlib.import_module("serving")
+
+
+def test_the_benchmark_alternates_and_leaves_out_its_warm_up(benchmark, monkeypatch):
+    loaded, counts = [], {"aligned": [0, 0], "plain": [0, 0]}
+
+    async def load(address, options, seconds, seed):
+        texts = 100 if seed == "warm-up" else 6
+        counts[address] = [counts[address][0] + texts, counts[address][1] + 2]
+        loaded.append((seed, address))
+        return 1.0, [0.1]
+
+    async def texts_and_calls(address):
+        return np.array(counts[address])
+
+    monkeypatch.setattr(benchmark, "load", load)
+    monkeypatch.setattr(benchmark, "texts_and_calls", texts_and_calls)
+    options = benchmark.parse_arguments(["aligned", "plain", "--rounds", "3"])
+    *_, sizes = asyncio.run(benchmark.measure(["aligned", "plain"], options))
+    assert sizes == [3, 3]
+    order = [[name for seed, name in loaded if seed == each] for each in range(3)]
+    assert order == [["aligned", "plain"], ["plain", "aligned"], ["aligned", "plain"]]
+
+
+def test_the_benchmark_tells_folders_of_one_name_apart(benchmark):
+    folders = [pathlib.Path("a/model"), pathlib.Path("b/model")]
+    assert benchmark.labels(folders) == ["a/model", "b/model"]
+    assert benchmark.labels([folders[0], pathlib.Path("b/plain")]) == ["model", "plain"]
