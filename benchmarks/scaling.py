@@ -93,8 +93,7 @@ def stepper(model, data, replicas):
     dataset = tf.data.Dataset.from_tensors(data).repeat()
     strategy = model.distribute_strategy
     iterator = iter(strategy.experimental_distribute_dataset(dataset))
-    model._symbolic_build(data_batch=data)
-    model.make_train_function()
+    model.fit(*data, batch_size=len(data[1]), verbose=0)  # builds and traces
 
     def step():
         begin = time.perf_counter()
@@ -112,16 +111,19 @@ def measure(options):
     cpu = tf.config.list_physical_devices("CPU")[0]
     parts = [tf.config.LogicalDeviceConfiguration()] * 2
     tf.config.set_logical_device_configuration(cpu, parts)
+    # One for all models: collective operations are numbered by their strategy.
+    strategies = [tf.distribute.MirroredStrategy(["CPU:0"])]
+    strategies.append(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
     steps, sizes = {}, {}
     for alignment in options.alignments:
-        for devices in (["CPU:0"], ["CPU:0", "CPU:1"]):
-            strategy = tf.distribute.MirroredStrategy(devices)
+        for strategy in strategies:
+            replicas = strategy.num_replicas_in_sync
             model = build(options, alignment, strategy)
             sizes[alignment] = sum(
                 4 * int(np.prod(weight.shape)) for weight in model.trainable_weights
             )
-            data = batch(options, len(devices))
-            steps[alignment, len(devices)] = stepper(model, data, len(devices))
+            data = batch(options, replicas)
+            steps[alignment, replicas] = stepper(model, data, replicas)
     seconds = {key: [] for key in steps}
     for _ in range(options.repeats):
         for key, step in steps.items():

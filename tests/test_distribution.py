@@ -23,7 +23,7 @@ def run(folder, strategy, jit_compile, *settings):
 def check(found, expected):
     """Losses, metrics and weights; last batches of an epoch that cannot be halved."""
     assert (found["replicas"], expected["replicas"]) == (2, 1)
-    names = {"loss", "mae", "val_loss", "val_mae", "scale", "weights"}
+    names = {"loss", "mae", "val_loss", "val_mae", "scale", "steps", "weights"}
     for setting in set(found) - {"replicas"}:
         aligned = {"alignment_loss"} if setting not in PLAIN else set()
         assert set(found[setting]) == set(expected[setting]) == names | aligned

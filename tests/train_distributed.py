@@ -24,7 +24,7 @@ SETTINGS = {
     "plain": {},
     "even": {"samples": 8},
     "accumulated": {"optimizer": {"gradient_accumulation_steps": 2}},
-    "several": {"steps_per_execution": 2},
+    "several": {"steps_per_execution": 2, "optimizer": {"weight_decay": 0.1}},
     "float16": {"precision": "mixed_float16"},
     # What is done with gradients, and a loss that is no mean.
     "clipped": {
@@ -80,6 +80,7 @@ def train(strategy, jit_compile, samples=9, largest=1.0, **options):
     return {
         **logs,
         "scale": [float(keras.ops.convert_to_numpy(scale))],
+        "steps": [int(model.optimizer.iterations.numpy())],
         "weights": weights,
     }
 

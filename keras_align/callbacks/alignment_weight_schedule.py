@@ -3,7 +3,6 @@
 import math
 
 import keras
-from keras import ops
 
 from keras_align import checks, keras_internals
 from keras_align.layers.aligned_attention import AlignedAttention
@@ -92,10 +91,12 @@ class AlignmentWeightSchedule(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch, logs=None):
         if self._finished:
             return  # on JAX a look at the optimizer costs a copy of its state
-        step = int(ops.convert_to_numpy(self.model.optimizer.iterations))
-        steps = range(step, step + self.model.steps_per_execution)
-        self._factor.assign(sum(map(self.factor, steps)) / len(steps))
-        self._finished = step >= self.start_step + self.warmup_steps
+        model = self.model
+        begin, each = keras_internals.batches_and_accumulation(model.optimizer)
+        batches = range(begin, begin + model.steps_per_execution)
+        factors = [self.factor(batch // each) for batch in batches]
+        self._factor.assign(sum(factors) / len(factors))
+        self._finished = begin // each >= self.start_step + self.warmup_steps
 
     def on_train_end(self, logs=None):
         self._factor.assign(1.0)  # for a `fit` without the schedule

@@ -29,22 +29,25 @@ class BackupAndResume(keras.callbacks.Callback):
     `keras_align.training.ShuffledBatches`. Batches that were trained on are read again
     but neither computed nor shown to callbacks (if the length of the data is unknown,
     callbacks see the last of them again). What other callbacks remember, as
-    `EarlyStopping` its best value, starts anew. Of several workers the first writes;
-    all must see the folder.
+    `EarlyStopping` its best value, starts anew. What callbacks after this one do at the
+    end of an epoch comes after its backup: put it last. Of several workers the first
+    writes; all must see the folder.
 
     Args:
         backup_dir: string or path, a folder for this run alone.
         save_freq: `"epoch"`, or int > 0, after how many batches to save (and at the
             end of each epoch). Defaults to `"epoch"`.
-        data: the `ShuffledBatches` that `fit` gets, or another object whose attribute
-            `epoch` is to be set at the beginning of every epoch; or `None`.
+        data: object whose attribute `epoch` is to be set at the beginning of every
+            epoch, as the `ShuffledBatches` of which `fit` gets `as_dataset()`. `None`
+            is the `PyDataset` that `fit` gets, if it has that attribute.
         delete_checkpoint: bool, whether to delete the backup when training has ended.
             Defaults to `True`.
 
     Raises:
         ValueError: if an argument is wrong, the model or an optimizer is not built, the
-            backup is of another model, `data` come with a `steps_per_epoch` that is not
-            their length, or several workers find different backups.
+            backup is of other shapes, data or more epochs, `data` come with a
+            `steps_per_epoch` that is not their length, or several workers find
+            different backups.
         RuntimeError: outside of Keras's own `fit`.
         OSError: if the folder cannot be written or the backup cannot be read. The last
             good backup stays as it is.
@@ -92,7 +95,8 @@ class BackupAndResume(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self._epoch, self._metrics, self._resumed_at = 0, [], (0, 0)
-        self._interrupted = self._diverged = False
+        self._interrupted = self._diverged = self._ran = False
+        self._scalars = []
         model = self.model
         if not model.built:
             raise ValueError(
@@ -103,6 +107,9 @@ class BackupAndResume(keras.callbacks.Callback):
             model.optimizer.build(model.trainable_variables)
         keras_internals.begin_at_epoch(model, None)
         self._fit = keras_internals.DataOfFit(model)
+        self._ordered = self.data
+        if hasattr(self._fit.py_dataset, "epoch") and self.data is None:
+            self._ordered = self._fit.py_dataset
         self._check_data()
         state = training_state.variables(model)
         self._names = tuple(state)
@@ -118,11 +125,16 @@ class BackupAndResume(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         keras_internals.begin_at_epoch(self.model, None)  # of this `fit` alone
         resumed_epoch, batches = self._resumed_at
-        self._epoch, self._ended = epoch, False
+        self._epoch, self._ended, self._ran = epoch, False, True
         self._done = batches if epoch == resumed_epoch else 0
-        if self.data is not None:
-            self.data.epoch = epoch
+        if self._ordered is not None:
+            self._ordered.epoch = epoch
         self._restore_metrics()  # `fit` has just reset them
+
+    def on_train_batch_begin(self, batch, logs=None):
+        for variable, value in self._scalars:
+            variable.assign(value)
+        self._scalars = []
 
     def on_train_batch_end(self, batch, logs=None):
         before, self._done = self._done, batch + 1
@@ -153,7 +165,7 @@ class BackupAndResume(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         keras_internals.begin_at_epoch(self.model, None)
         self._fit = None
-        finished = not (self._interrupted or self._diverged)
+        finished = self._ran and not (self._interrupted or self._diverged)
         if self.delete_checkpoint and finished and self._writes():
             self._file.delete()
         keras_internals.gather_from_workers(self.model, [0])  # none begins before that
@@ -180,9 +192,14 @@ class BackupAndResume(keras.callbacks.Callback):
         # By all workers, who may have to add up.
         values = {name: training_state.array(each) for name, each in state.items()}
         values["random"] = keras_internals.random_state()
-        read = self._fit.read(batch)
+        position = epoch, batch, self._fit.read(batch), self._length()
         if self._writes() and self._check_finite(values):
-            self._file.write({"epoch": epoch, "batch": batch, "read": read}, values)
+            names = BackupFile.POSITION
+            self._file.write(dict(zip(names, position, strict=True)), values)
+
+    def _length(self):
+        """Batches of the data, -1 if unknown."""
+        return -1 if self._fit.length is None else self._fit.length
 
     def _check_finite(self, values):
         path = training_state.not_finite(self.model, values)
@@ -207,8 +224,16 @@ class BackupAndResume(keras.callbacks.Callback):
             keras_internals.set_random_state(random)
             self._restore_metrics()
 
-        epoch, batch, read = position.values()
+        epochs = self.params.get("epochs")
+        training_state.check_rest(position, self._length(), epochs, self.file)
+        epoch, batch, read, _ = position.values()
         self._resumed_at = epoch, batch
+        if batch:  # schedules may change them once more as the epoch begins
+            self._scalars = [
+                (variable, values[name])
+                for name, variable in state.items()
+                if not name.startswith("model/") and variable.shape == ()
+            ]
         keras_internals.begin_at_epoch(self.model, epoch)
         if read:
             self._fit.go_on(batch, read, ready)  # reading draws numbers on PyTorch
@@ -224,7 +249,7 @@ class BackupAndResume(keras.callbacks.Callback):
             self._metrics = []
 
     def _check_data(self):
-        if self.data is not None and self._fit.is_cut:
+        if self._ordered is not None and self._fit.is_cut:
             raise ValueError(
                 "Argument `steps_per_epoch` of `fit` must be None or the number of "
                 f"batches of `data`, {self._fit.length}, whose order is of the epoch. "
@@ -232,6 +257,6 @@ class BackupAndResume(keras.callbacks.Callback):
             )
 
     def _check_workers(self, position):
-        numbers = [-1, -1, -1] if position is None else list(position.values())
+        numbers = list(position.values()) if position else [-2] * 4
         found = keras_internals.gather_from_workers(self.model, numbers)
         training_state.check_same_position(found, self.file)

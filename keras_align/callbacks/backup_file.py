@@ -19,10 +19,11 @@ class BackupFile:
     """
 
     NAME, PART = "backup.npz", ".part"
-    POSITION = "epoch", "batch", "read"  # batches read since the iterator began
+    # Batches read since the iterator began, and batches of the data, -1 if unknown.
+    POSITION = "epoch", "batch", "read", "length"
 
     def __init__(self, folder):
-        self.path = pathlib.Path(folder) / self.NAME
+        self.path = pathlib.Path(folder).absolute() / self.NAME
 
     def kept(self):
         """A sentence for messages about a backup that was not written."""
@@ -54,7 +55,10 @@ class BackupFile:
             return None, {}
         try:
             with self.path.open("rb") as file:
-                values = dict(np.load(file, allow_pickle=False))
+                values = np.load(file, allow_pickle=False)
+                if not isinstance(values, np.lib.npyio.NpzFile):
+                    raise ValueError("it is a single array")
+                values = dict(values)
             if not {"position", "random"} <= set(values):
                 raise ValueError("it is no backup of this callback")
             position = json.loads(str(values.pop("position")))

@@ -10,6 +10,7 @@ from keras_align import keras_internals
 def variables(model):
     """The variables of a model and of its optimizers by their places."""
     groups = {"model": model.variables, "optimizer": model.optimizer.variables}
+    groups["seed"] = [keras_internals.global_seed()]
     for number, (name, optimizer) in enumerate(_more_optimizers(model)):
         groups[f"{name}.{number}"] = optimizer.variables
     return {
@@ -71,7 +72,9 @@ def check_same(state, saved, file):
     shapes = {name: tuple(variable.shape) for name, variable in state.items()}
     others = {name: value.shape for name, value in saved.items()}
     if shapes != others:
+        names = {name: f"{state[name].path} {shape}" for name, shape in shapes.items()}
         differing = sorted(set(shapes.items()) ^ set(others.items()))[:4]
+        differing = [names.get(name, f"{name} {shape}") for name, shape in differing]
         raise ValueError(
             f"The backup {file} is of another model or optimizer. "
             "Take another `backup_dir`, or delete it to start anew. "
@@ -96,4 +99,20 @@ def check_same_position(positions, file):
             "Argument `backup_dir` must be a folder that all workers share. Received: "
             f"{file}, where the workers found (epoch, batch, batches read), -1 if "
             f"nothing: {positions.tolist()}"
+        )
+
+
+def check_rest(position, length, epochs, file):
+    """Raises unless a backup is of data of this length and of fewer epochs."""
+    if position["read"] and position["length"] != length:
+        raise ValueError(
+            f"The backup {file} is in the middle of data of {position['length']} "
+            "batches, -1 if unknown. Take another `backup_dir`, or delete it to start "
+            f"anew. Received: data of {length} batches"
+        )
+    done = position["epoch"], position["batch"]
+    if epochs is not None and done > (epochs, 0):
+        raise ValueError(
+            "Argument `epochs` of `fit` must be above the position of the backup "
+            f"{file}, epoch {done[0]} and batch {done[1]}. Received: epochs={epochs}"
         )

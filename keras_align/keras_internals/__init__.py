@@ -41,14 +41,17 @@ from keras_align.keras_internals.layers import (
 )
 from keras_align.keras_internals.resuming import (
     DataOfFit,
+    batches_and_accumulation,
     begin_at_epoch,
     gather_from_workers,
+    global_seed,
 )
 
 __all__ = [
     "DataOfFit",
     "added_losses",
     "apply_across_replicas",
+    "batches_and_accumulation",
     "begin_at_epoch",
     "build_with_local_batches",
     "called_root",
@@ -59,6 +62,7 @@ __all__ = [
     "fresh_optimizer",
     "full_precision",
     "gather_from_workers",
+    "global_seed",
     "has_build",
     "is_first_process",
     "is_multi_worker",

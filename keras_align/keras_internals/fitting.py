@@ -30,24 +30,22 @@ def execute_step_by_step(model):
 
     Keras's loop over steps inside a graph fails for the data of several replicas.
     """
-    import tensorflow as tf
 
     def make(step):
         one_step = model._make_function(step)
 
         def function(iterator):
-            logs, steps = None, model.steps_per_execution
-            single = not hasattr(iterator, "get_next")  # of `train_on_batch`
-            for _ in range(1 if single else steps):
-                try:
-                    model.steps_per_execution = 1
-                    logs = one_step(iterator)
-                except (StopIteration, tf.errors.OutOfRangeError):
-                    if logs is None:
-                        raise
-                    break  # the last execution of an epoch may be shorter
-                finally:
-                    model.steps_per_execution = steps
+            if not hasattr(iterator, "get_next_as_optional"):  # of `train_on_batch`
+                return one_step(iterator)
+            logs = None
+            for _ in range(model.steps_per_execution):
+                # At the end of the data a step would do what needs no data.
+                batch = iterator.get_next_as_optional()
+                if not batch.has_value():
+                    break
+                logs = one_step([batch.get_value()])
+            if logs is None:
+                raise StopIteration
             return logs
 
         return function

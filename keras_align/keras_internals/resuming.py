@@ -5,6 +5,7 @@ import inspect
 
 import keras
 import numpy as np
+from keras.src.random import seed_generator
 from keras.src.trainers.epoch_iterator import EpochIterator
 
 
@@ -21,6 +22,11 @@ class DataOfFit:
     def __init__(self, model):
         self._model, self._built = model, keras.backend.backend() != "tensorflow"
         self._iterator = _epoch_iterator()
+
+    @property
+    def py_dataset(self):
+        """The `keras.utils.PyDataset` that `fit` got, or `None`."""
+        return getattr(self._iterator.data_adapter, "py_dataset", None)
 
     @property
     def is_cut(self):
@@ -120,6 +126,18 @@ def _epoch_iterator():
                 return found
         frame = frame.f_back
     raise RuntimeError("BackupAndResume works in Keras's own `fit` alone.")
+
+
+def global_seed():
+    """The variable from which random operations without a seed of their own draw."""
+    return seed_generator.global_seed_generator().state
+
+
+def batches_and_accumulation(optimizer):
+    """Number of batches an optimizer was given, and of how many it makes a step."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    batches = int(keras.ops.convert_to_numpy(inner._iterations))
+    return batches, inner.gradient_accumulation_steps or 1
 
 
 def begin_at_epoch(model, epoch):
