@@ -36,7 +36,7 @@ def check(found, expected):
 @pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", [0, 1])
 def test_two_mirrored_devices_with_xla_and_in_float16_equal_one(tmp_path, jit_compile):
-    settings = "even", "float16"
+    settings = "even", "float16", "all accumulated", "all several"
     expected = run(tmp_path, "one", 0, *settings)
     check(run(tmp_path, "mirrored", jit_compile, *settings), expected)
 

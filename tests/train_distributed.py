@@ -23,8 +23,14 @@ X, Y = contracts.tokens(5, batch=9), contracts.tokens(5, batch=9, seed=1)
 SETTINGS = {
     "plain": {},
     "even": {"samples": 8},
-    "accumulated": {"optimizer": {"gradient_accumulation_steps": 2}},
-    "several": {"steps_per_execution": 2, "optimizer": {"weight_decay": 0.1}},
+    "accumulated": {"optimizer": {"gradient_accumulation_steps": 2}, "layers": 1},
+    "several": {
+        "steps_per_execution": 2,
+        "optimizer": {"weight_decay": 0.1},
+        "layers": 1,
+    },
+    "all accumulated": {"optimizer": {"gradient_accumulation_steps": 2}},
+    "all several": {"steps_per_execution": 2},
     "float16": {"precision": "mixed_float16"},
     # What is done with gradients, and a loss that is no mean.
     "clipped": {
