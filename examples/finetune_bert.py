@@ -45,21 +45,26 @@ def parse_arguments(arguments=None):
     add("--alignment", choices=ALIGNMENTS, default="ct", help="how to align")
     add("--weight", type=float, help="of the alignment loss; None: the library's own")
     add("--task", choices=["movies", *glue.TASKS], default="movies")
-    add("--data", type=pathlib.Path, help="your own CSV file: columns text, label")
     add("--data-dir", type=pathlib.Path, help="folder of the GLUE task's files")
-    add("--preset", help="keras-nlp preset or local folder; None: MiniLM")
-    add("--precision", default="float32", help="dtype policy, as mixed_bfloat16")
+    add_training_options(add)
     add("--seeds", type=positive, default=1, help="repetitions")
-    add("--train-size", type=positive, default=1280, help="sentences trained on")
-    add("--test-size", type=positive, default=400, help="most per test set")
-    add("--epochs", type=positive, default=1)
-    add("--batch-size", type=positive, default=32)
-    add("--learning-rate", type=float, default=1e-4, help="falls linearly to zero")
     add("--sequence-length", type=positive, help="tokens; None: suits the sentences")
     add("--output", type=pathlib.Path, default="finetune_bert_results")
     options = parser.parse_args(arguments)
     check_options(parser, options)
     return options
+
+
+def add_training_options(add):
+    """Adds to a parser what says how a classifier is trained, and on what."""
+    add("--data", type=pathlib.Path, help="your own CSV file: columns text, label")
+    add("--preset", help="keras-nlp preset or local folder; None: MiniLM")
+    add("--precision", default="float32", help="dtype policy, as mixed_bfloat16")
+    add("--train-size", type=positive, default=1280, help="sentences trained on")
+    add("--test-size", type=positive, default=400, help="most per test set")
+    add("--epochs", type=positive, default=1)
+    add("--batch-size", type=positive, default=32)
+    add("--learning-rate", type=float, default=1e-4, help="falls linearly to zero")
 
 
 def positive(text):

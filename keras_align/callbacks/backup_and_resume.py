@@ -194,8 +194,7 @@ class BackupAndResume(keras.callbacks.Callback):
         values["random"] = keras_internals.random_state()
         position = epoch, batch, self._fit.read(batch), self._length()
         if self._writes() and self._check_finite(values):
-            names = BackupFile.POSITION
-            self._file.write(dict(zip(names, position, strict=True)), values)
+            self._file.write(position, values)
 
     def _length(self):
         """Batches of the data, -1 if unknown."""

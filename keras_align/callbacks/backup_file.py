@@ -30,12 +30,13 @@ class BackupFile:
         return " The last good backup is kept." if self.path.exists() else ""
 
     def write(self, position, values):
-        """Writes a position (ints by the names `POSITION`) and a dict of arrays."""
+        """Writes a position (ints in the order of `POSITION`) and a dict of arrays."""
+        position = json.dumps(dict(zip(self.POSITION, position, strict=True)))
         part = self.path.with_name(self.NAME + self.PART)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with part.open("wb") as file:
-                np.savez(file, position=np.array(json.dumps(position)), **values)
+                np.savez(file, position=np.array(position), **values)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(part, self.path)
