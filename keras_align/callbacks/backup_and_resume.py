@@ -110,7 +110,8 @@ class BackupAndResume(keras.callbacks.Callback):
         self._ordered = self.data
         if hasattr(self._fit.py_dataset, "epoch") and self.data is None:
             self._ordered = self._fit.py_dataset
-        self._check_data()
+        if self._ordered is not None:
+            training_state.check_whole_epochs(self._fit)
         state = training_state.variables(model)
         self._names = tuple(state)
         position, values = self._file.read()
@@ -192,13 +193,9 @@ class BackupAndResume(keras.callbacks.Callback):
         # By all workers, who may have to add up.
         values = {name: training_state.array(each) for name, each in state.items()}
         values["random"] = keras_internals.random_state()
-        position = epoch, batch, self._fit.read(batch), self._length()
+        position = epoch, batch, self._fit.read(batch), self._fit.length
         if self._writes() and self._check_finite(values):
             self._file.write(position, values)
-
-    def _length(self):
-        """Batches of the data, -1 if unknown."""
-        return -1 if self._fit.length is None else self._fit.length
 
     def _check_finite(self, values):
         path = training_state.not_finite(self.model, values)
@@ -224,7 +221,7 @@ class BackupAndResume(keras.callbacks.Callback):
             self._restore_metrics()
 
         epochs = self.params.get("epochs")
-        training_state.check_rest(position, self._length(), epochs, self.file)
+        training_state.check_rest(position, self._fit.length, epochs, self.file)
         epoch, batch, read, _ = position.values()
         self._resumed_at = epoch, batch
         if batch:  # schedules may change them once more as the epoch begins
@@ -246,14 +243,6 @@ class BackupAndResume(keras.callbacks.Callback):
             for variable, value in zip(variables, self._metrics, strict=True):
                 variable.assign(value)
             self._metrics = []
-
-    def _check_data(self):
-        if self._ordered is not None and self._fit.is_cut:
-            raise ValueError(
-                "Argument `steps_per_epoch` of `fit` must be None or the number of "
-                f"batches of `data`, {self._fit.length}, whose order is of the epoch. "
-                f"Received: steps_per_epoch={self.params.get('steps')}"
-            )
 
     def _check_workers(self, position):
         numbers = list(position.values()) if position else [-2] * 4

@@ -102,6 +102,16 @@ def check_same_position(positions, file):
         )
 
 
+def check_whole_epochs(data_of_fit):
+    """Raises if epochs end before data whose order is of the epoch."""
+    if data_of_fit.is_cut:
+        raise ValueError(
+            "Argument `steps_per_epoch` of `fit` must be None or the number of "
+            f"batches of `data`, {data_of_fit.length}, whose order is of the epoch. "
+            f"Received: steps_per_epoch={data_of_fit.steps_per_epoch}"
+        )
+
+
 def check_rest(position, length, epochs, file):
     """Raises unless a backup is of data of this length and of fewer epochs."""
     if position["read"] and position["length"] != length:

@@ -66,11 +66,11 @@ def number_of_outputs(model):
     return shapes[0][1]
 
 
-def checked_names(class_names, model):
+def checked_names(class_names, width):
     """The class names as a list, or `None`."""
     if class_names is None:
         return None
-    classes = max(number_of_outputs(model), 2)
+    classes = max(width, 2)
     is_ordered = isinstance(class_names, (list, tuple, np.ndarray))
     names = list(class_names) if is_ordered else []
     if len(names) != classes or not all(isinstance(x, str) for x in names):
@@ -83,12 +83,11 @@ def checked_names(class_names, model):
     return list(map(str, names))
 
 
-def checked_from_logits(from_logits, model):
+def checked_from_logits(from_logits, model, width):
     """Whether the outputs are logits, as the model tells if it is not given."""
     if isinstance(from_logits, bool):
         return from_logits
     activation = keras_internals.last_activation(model)
-    width = number_of_outputs(model)
     if from_logits is None and activation is keras.activations.linear:
         return True
     if from_logits is None and activation is keras.activations.softmax:

@@ -68,12 +68,13 @@ def export_saved_model(
     ...     model, "served", class_names=["negative", "positive"]
     ... )
     """
+    width = arguments.number_of_outputs(arguments.checked_model(model))
     classifier = signatures.Classifier(
-        model=arguments.checked_model(model),
-        width=arguments.number_of_outputs(model),
-        from_logits=arguments.checked_from_logits(from_logits, model),
+        model=model,
+        width=width,
+        from_logits=arguments.checked_from_logits(from_logits, model, width),
         dtype=arguments.checked_dtype(dtype),
-        class_names=arguments.checked_names(class_names, model),
+        class_names=arguments.checked_names(class_names, width),
     )
     path = arguments.checked_path(path)
     if preprocessor is None:

@@ -49,6 +49,11 @@ def _own_compile_parameters(cls):
     return names - set(known)
 
 
+def innermost_optimizer(optimizer):
+    """The optimizer that a `LossScaleOptimizer` holds, or the optimizer itself."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
 def fresh_optimizer(optimizer):
     """An equal optimizer without slots; the same one if it has none yet."""
     if not isinstance(optimizer, keras.optimizers.Optimizer) or not optimizer.built:

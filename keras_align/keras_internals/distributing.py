@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_align.keras_internals.compiling import innermost_optimizer
+
 
 def compute_loss(model, x, y, outputs, sample_weight, training):
     """`model.compute_loss`, which may be one without the argument `training`."""
@@ -41,7 +43,7 @@ def apply_across_replicas(optimizer, gradients, weights):
         context = tf.distribute.get_replica_context()
         reduced = iter(context.all_reduce("SUM", known) if known else ())
         gradients = [None if x is None else next(reduced) for x in gradients]
-        inner = getattr(optimizer, "inner_optimizer", optimizer)
+        inner = innermost_optimizer(optimizer)
         inner._all_reduce_sum_gradients = lambda gradients_and_weights: (
             gradients_and_weights
         )

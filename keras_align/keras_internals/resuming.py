@@ -8,6 +8,8 @@ import numpy as np
 from keras.src.random import seed_generator
 from keras.src.trainers.epoch_iterator import EpochIterator
 
+from keras_align.keras_internals.compiling import innermost_optimizer
+
 
 class DataOfFit:
     """The data of the `fit` that is going on; to be made in a callback.
@@ -32,12 +34,18 @@ class DataOfFit:
     def is_cut(self):
         """Whether epochs end at `steps_per_epoch` and not where the data do."""
         steps = self._iterator.steps_per_epoch
-        return steps is not None and steps != self.length
+        return steps is not None and steps != self._iterator._num_batches
+
+    @property
+    def steps_per_epoch(self):
+        """The argument of `fit`."""
+        return self._iterator.steps_per_epoch
 
     @property
     def length(self):
-        """Batches until the data end, `None` if that is unknown."""
-        return self._iterator._num_batches
+        """Batches until the data end, -1 if that is unknown."""
+        length = self._iterator._num_batches
+        return -1 if length is None else length
 
     def ended(self, done):
         """Whether no batch follows in the epoch of which `done` were trained on."""
@@ -53,7 +61,7 @@ class DataOfFit:
     def _all_read(self):
         if self._iterator._current_iterator is None:
             return True
-        return self.length is not None and self._iterator._steps_seen >= self.length
+        return 0 <= self.length <= self._iterator._steps_seen
 
     def go_on(self, done, read, ready):
         """Lets `fit` begin its first epoch after the batches that were trained on.
@@ -135,7 +143,7 @@ def global_seed():
 
 def batches_and_accumulation(optimizer):
     """Number of batches an optimizer was given, and of how many it makes a step."""
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    inner = innermost_optimizer(optimizer)
     batches = int(keras.ops.convert_to_numpy(inner._iterations))
     return batches, inner.gradient_accumulation_steps or 1
 
