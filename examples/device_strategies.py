@@ -112,7 +112,7 @@ def split_model(devices, parts):
         (len(devices) // parts, parts), ["batch", "model"], devices
     )
     layout = keras.distribution.LayoutMap(mesh)
-    layout[".*token_embedding.*embeddings"] = ("model", None)
+    layout[".*token_embedding.*embeddings"] = (None, "model")  # of any vocabulary
     layout[".*self_attention.*(query|key|value).*kernel"] = (None, "model", None)
     layout[".*attention_output.*kernel"] = ("model", None, None)
     layout[".*feedforward_intermediate.*kernel"] = (None, "model")

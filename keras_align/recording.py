@@ -16,7 +16,12 @@ from keras_align.layers.adapted_attention import (
 )
 from keras_align.layers.aligned_keras_attention import AlignedKerasAttention
 from keras_align.layers.capturing import captured_arguments, replaced
-from keras_align.layers.token_masks import flatten_axes, token_masks
+from keras_align.layers.token_masks import (
+    both,
+    flatten_axes,
+    flatten_scores,
+    token_masks,
+)
 
 
 @dataclass(frozen=True)
@@ -74,12 +79,11 @@ def record_attention(model, inputs, batch_size=32):
 
 def records(model, inputs, batch_size, scores):
     """Yields path and `AttentionRecord` of every call in every batch."""
-    found, _ = find_attention(model)
     total = 0
     for batch in _batches(model, inputs, batch_size):
         if not model.built:
             model(batch, training=False)  # building may call the layers, too
-        with _recording(found, scores) as calls:
+        with _recording(find_attention(model)[0], scores) as calls:
             model(batch, training=False)
         counts = {}
         for path, record in calls:
@@ -173,15 +177,14 @@ def _recording_call(found, adapter, noted, calls, scores, original):
                 return_attention_scores=wanted,
                 **kwargs,
             )
-        source, source_mask = (value, value_mask) if key is None else (key, key_mask)
-        same = noted.pop() if noted else query is source
-        masks = query_mask, source_mask, attention_mask
+        same = noted.pop() if noted else query is (value if key is None else key)
+        masks = query_mask, both(value_mask, key_mask), attention_mask
         axes = getattr(layer, "_attention_axes", None)
         *projected, query_mask, key_mask, attention_mask = flatten_axes(
             *projected[0], *masks, axes
         )
         masks = token_masks(query_mask, key_mask, attention_mask, same)
-        weights = _numpy(output[1]) if wanted else None
+        weights = flatten_scores(_numpy(output[1]), axes) if wanted else None
         calls.append((found.path, _make_record(*projected, *masks, weights)))
         return output if return_attention_scores or not wanted else output[0]
 
@@ -221,7 +224,7 @@ def _mask(mask, tokens):
     if mask is None:
         return np.ones(tokens.shape[:2], bool)
     mask = ops.convert_to_numpy(ops.cast(mask, "bool"))
-    return np.broadcast_to(mask.reshape(len(mask), -1), tokens.shape[:2])
+    return np.broadcast_to(mask, tokens.shape[:2])
 
 
 def _concatenate(records):

@@ -88,6 +88,26 @@ def test_layers_log_their_own_loss_on_request():
 
 
 @about_logs
+def test_layers_of_one_name_log_under_two():
+    class Block(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.attention = contracts.MULTI_HEAD.make("mmd", name="attention")
+            self.attention.log_alignment_loss = True
+
+        def call(self, x):
+            return self.attention(x, x)
+
+    inputs = keras.Input((5, 8))
+    first, second = Block(), Block()
+    model = compiled(keras.Model(inputs, second(first(inputs))))
+    logs = model.fit(X, X, verbose=0).history
+    for name, block in (("attention", first), ("attention_2", second)):
+        expected = float(block.attention.alignment_loss)
+        assert logs[f"alignment_loss/{name}"] == pytest.approx([expected], rel=1e-6)
+
+
+@about_logs
 def test_epoch_is_the_mean_of_its_steps():
     model = compiled(functional(contracts.MULTI_HEAD.make("mmd")))
     logs = model.fit(X, X, batch_size=2, shuffle=False, verbose=0).history

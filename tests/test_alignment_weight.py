@@ -8,6 +8,8 @@ from contracts import functional, tokens
 from execution import BACKEND, LOGS, QUICK_JIT
 from keras import layers
 
+from keras_align import align_model
+
 every_layer = pytest.mark.parametrize(
     "subject", contracts.SUBJECTS.values(), ids=contracts.SUBJECTS
 )
@@ -69,6 +71,17 @@ def test_a_variable_weight_is_a_setting_and_no_parameter(tmp_path):
     plain_number = functional(contracts.MULTI_HEAD.make("ct"))
     plain_number.load_weights(tmp_path / "model.weights.h5")
     np.testing.assert_array_equal(plain_number(X), model(X))
+
+
+def test_a_variable_weight_is_no_parameter_after_unfreezing():
+    weight = keras.Variable(0.25)
+    model = functional(keras.layers.MultiHeadAttention(2, 4))
+    align_model(model, "mmd", alignment_weight=weight)
+    model.trainable = False
+    model.trainable = True
+    model.compile(keras.optimizers.SGD(1.0), "mse", jit_compile=QUICK_JIT)
+    model.fit(X, X, verbose=0)
+    assert (float(weight), weight.trainable) == (0.25, False)
 
 
 @pytest.mark.parametrize("alignment", contracts.ALIGNMENTS)

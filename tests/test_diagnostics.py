@@ -166,6 +166,59 @@ def test_attention_over_several_axes_has_one_axis_of_tokens():
     (record,) = record_attention(model, np.ones((2, 3, 4, 16), "float32")).values()
     assert record.query.shape == (2, 12, 2, 8)
     assert record.query_mask.shape == (2, 12)
+    assert record.scores.shape == (2, 2, 12, 12)
+
+
+def test_other_axes_join_the_batch():
+    inputs = keras.Input((3, 4, 16))
+    layer = keras.layers.MultiHeadAttention(2, 8, attention_axes=(2,))
+    model = keras.Model(inputs, layer(inputs, inputs))
+    x = np.random.default_rng(0).normal(size=(2, 3, 4, 16)).astype("float32")
+    (record,) = record_attention(model, x).values()
+    assert record.query.shape == (6, 4, 2, 8)
+    products = np.einsum("btnh,bsnh->bnts", record.query, record.key) / 8**0.5
+    weights = np.exp(products) / np.exp(products).sum(-1, keepdims=True)
+    np.testing.assert_allclose(record.scores, weights, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("batch", [3, 5])
+def test_a_mask_may_lack_the_batch_axis(batch):
+    inputs = keras.Input((5, 16))
+    allowed = np.broadcast_to(np.arange(5) < 3, (5, 5))
+    layer = keras.layers.MultiHeadAttention(2, 8)
+    model = keras.Model(inputs, layer(inputs, inputs, attention_mask=allowed))
+    (record,) = record_attention(model, np.ones((batch, 5, 16), "float32")).values()
+    np.testing.assert_array_equal(record.key_mask, [allowed[0]] * batch)
+
+
+def test_the_mask_of_values_is_one_of_explicit_keys():
+    inputs = keras.Input((5,), dtype="int32")
+    values = keras.layers.Embedding(10, 8, mask_zero=True)(inputs)
+    keys = values + keras.layers.Embedding(5, 8)(keras.ops.arange(5))
+    layer = keras.layers.MultiHeadAttention(2, 8)
+    model = keras.Model(inputs, layer(keys, values, keys))
+    (record,) = record_attention(model, np.array([[1, 2, 3, 0, 0]])).values()
+    np.testing.assert_array_equal(record.key_mask, record.scores.max((1, 2)) > 0.0)
+
+
+def test_attention_that_a_block_makes_as_it_is_built_is_recorded():
+    class Block(keras.layers.Layer):
+        def build(self, shape):
+            self.attention = keras.layers.MultiHeadAttention(2, 8)
+            self.attention.build(shape, shape)
+
+        def call(self, x):
+            return self.attention(x, x)
+
+    class Blocks(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.block = Block()
+
+        def call(self, x, training=None):
+            return self.block(x)
+
+    assert len(record_attention(Blocks(), np.ones((2, 5, 16), "float32"))) == 1
 
 
 def test_masks_of_attention_over_several_axes_are_kept():

@@ -56,6 +56,73 @@ def test_attributes_with_the_names_of_an_alignments_are_not_overwritten():
     strip_alignment(align_model(model, layers=0))
 
 
+@keras.saving.register_keras_serializable(package="test_own_attention_classes")
+class WithOwnMethod(Usual):
+    """Has a method of a name that an aligned layer uses."""
+
+    def _track(self, x, scale):
+        return scale * x
+
+    def call(self, x):
+        return self._track(super().call(x), 2.0)
+
+
+def test_methods_with_the_names_of_an_alignments_are_not_hidden():
+    register_attention(WithOwnMethod)
+    model = functional(WithOwnMethod())
+    with pytest.raises(ValueError, match=r"Received: \['_track'\]"):
+        align_model(model)
+    assert not alignment_report(model).aligned
+
+
+def test_one_projection_for_queries_and_keys_is_refused():
+    layer = Usual()
+    model = functional(layer)
+    layer.key = layer.query
+    with pytest.raises(ValueError, match="one projection for queries and keys"):
+        align_model(model)
+
+
+@register_attention
+@keras.saving.register_keras_serializable(package="test_own_attention_classes")
+class OfList(Usual):
+    """Takes queries and keys as one list, as `keras.layers.Attention` does."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def build(self, shapes):
+        super().build(shapes[0])
+
+    def call(self, inputs, mask=None):
+        query, source = inputs
+        query, key = self.query(query), self.key(source)
+        scores = keras.ops.einsum("bte,bse->bts", query, key)
+        if mask is not None and mask[1] is not None:
+            scores = scores + keras.ops.where(mask[1][:, None], 0.0, -1e9)
+        return keras.ops.softmax(scores) @ source
+
+
+@pytest.mark.parametrize("lengths", [(4, 2), (5, 5)])
+def test_inputs_in_one_list(lengths):
+    """Padding of either takes no part, and they are not taken for one sequence."""
+    layer = OfList()
+    queries, keys = np.random.default_rng(0).normal(size=(2, 2, *SHAPE)).astype("f4")
+    layer([queries, keys])
+    model_of = keras.Input(SHAPE), keras.Input(SHAPE)
+    model = keras.Model(model_of, layer(list(model_of)))
+    align_model(model, "mmd")
+    layer([queries, keys], training=True)
+    without_masks = float(layer.losses[0])
+    real = [np.arange(5) < np.full((2, 1), length) for length in lengths]
+    layer([queries, keys], mask=real, training=True)
+    masked = float(layer.losses[0])
+    layer([queries[:, : lengths[0]], keys[:, : lengths[1]]], training=True)
+    assert masked == pytest.approx(float(layer.losses[0]), rel=1e-4)
+    assert (masked == pytest.approx(without_masks, rel=1e-6)) == (lengths == (5, 5))
+
+
 def test_equal_names_give_different_paths():
     class Stack(keras.Model):
         def __init__(self):

@@ -201,6 +201,57 @@ def test_a_layer_restored_before_it_is_built_is_aligned_when_it_is():
     assert [w.path for w in restored.trainable_weights if "noop" in w.path] == []
 
 
+@keras.saving.register_keras_serializable(package="test_saving")
+class MakesAttention(keras.layers.Layer):
+    """Its attention exists once it is built."""
+
+    def build(self, shape):
+        self.attention = keras.layers.MultiHeadAttention(2, 4)
+        self.attention.build(shape, shape)
+
+    def call(self, x):
+        return self.attention(x, x)
+
+
+@keras.saving.register_keras_serializable(package="test_saving")
+class HoldsMaker(keras.layers.Layer):
+    """Has no `build` of its own."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.block = MakesAttention()
+
+    def call(self, x):
+        return self.block(x)
+
+
+@keras.saving.register_keras_serializable(package="test_saving")
+class BuildsMaker(keras.layers.Layer):
+    """Makes a layer as it is built, whose attention exists after the first call."""
+
+    def build(self, shape):
+        self.block = MakesAttention()
+
+    def call(self, x):
+        return self.block(x)
+
+
+@pytest.mark.filterwarnings("ignore:.*looks like it has unbuilt state")  # plain, too
+@pytest.mark.parametrize("host", [HoldsMaker, BuildsMaker])
+def test_attention_that_exists_after_the_first_call_is_saved_and_cloned(tmp_path, host):
+    inputs = keras.Input((small_models.LENGTH, small_models.WIDTH))
+    model = align_model(keras.Model(inputs, host()(inputs)), **WEIGHTS)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    x = small_models.vectors()
+    np.testing.assert_array_equal(loaded.predict(x), model.predict(x))
+    for value, expected in zip(loaded.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(value, expected)
+    for again in (loaded, keras.models.clone_model(model)):
+        assert nameless(rows(again)) == nameless(rows(model))
+        strip_alignment(again)
+
+
 def test_every_layer_that_holds_a_shared_attention_says_so():
     first = small_models.Block(name="first")
     second = small_models.Block(attention=first.attention, name="second")

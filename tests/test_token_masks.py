@@ -101,15 +101,23 @@ def test_padding_in_cross_attention(subject, form):
 
 
 @every_layer
-def test_keys_have_a_mask_of_their_own(subject):
-    """With an explicit key its mask counts, and the value's does not."""
+@pytest.mark.parametrize("said_by", ["key_mask", "value_mask", "both"])
+def test_a_key_counts_if_it_and_its_value_are_real(subject, said_by):
+    """As Keras attends: with an explicit key the masks of both count."""
     layer = make(subject)
-    key = OTHER[:, ::-1].copy()
-    expected = loss(layer, X, OTHER, key, query_mask=REAL, key_mask=OTHER_REAL[:, ::-1])
-    call = {"key_mask": OTHER_REAL[:, ::-1], "value_mask": OTHER_REAL}
-    assert loss(layer, X, OTHER, key, query_mask=REAL, **call) == expected
-    swapped = loss(layer, X, key, OTHER, query_mask=REAL, key_mask=OTHER_REAL)
-    assert swapped == pytest.approx(expected, 1e-5)
+    key = np.where(OTHER_REAL[..., None], tokens(7, batch=2, seed=2), OTHER)
+    lengths = zip(LENGTHS, OTHER_LENGTHS, strict=True)
+    cut = [
+        (X[b, None, :length], OTHER[b, None, :other], key[b, None, :other])
+        for b, (length, other) in enumerate(lengths)
+    ]
+    expected = np.mean([loss(layer, *inputs) for inputs in cut])
+    masks = {said_by: OTHER_REAL}
+    if said_by == "both":  # each says a part
+        part = np.arange(7) < np.array([[3], [7]])
+        masks = {"key_mask": part, "value_mask": OTHER_REAL | ~part}
+    received = loss(layer, X, OTHER, key, query_mask=REAL, **masks)
+    assert received == pytest.approx(expected, 1e-5)
 
 
 @every_layer
@@ -189,16 +197,41 @@ def test_a_token_counts_if_anything_may_attend_to_it():
     assert token_masks() == (None, None)
 
 
-@pytest.mark.parametrize("shape", [(2, 1, 4, 4), (1, 3, 4, 4), (1, 1, 4, 4)])
+@pytest.mark.parametrize(
+    "shape",
+    [(2, 1, 4, 4), (1, 3, 4, 4), (1, 1, 4, 4), (4, 4), (2, 4, 4), (2, 3, 2, 4, 4)],
+)
 def test_masks_broadcast_over_the_axes_without_attention(shape):
+    """Axes that a mask lacks come after its batch, and one may be of the heads."""
     layer = keras_align.AlignedMultiHeadAttention(
         2, 4, attention_axes=(2,), alignment="mmd"
     )
     x = np.random.default_rng(0).normal(size=(2, 3, 4, 8)).astype("float32")
     mask = np.ones(shape, bool)
     mask[..., 3] = False
+    mask.reshape(-1, 4, 4)[0, :, 2] = False
+    full = mask.any(2) if len(shape) == 5 else mask
+    if len(shape) == 3:
+        full = full[:, None]
     losses = []
-    for each in (mask, np.broadcast_to(mask, (2, 3, 4, 4))):
+    for each in (mask, np.broadcast_to(full, (2, 3, 4, 4))):
         layer(x, x, attention_mask=each, training=True)
         losses.append(float(layer.losses[0]))
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
+def test_what_is_masked_in_one_sample_counts_in_another():
+    """With as many samples as there are other axes, one cannot stand for the other."""
+    layer = keras_align.AlignedMultiHeadAttention(
+        2, 4, attention_axes=(2,), alignment="mmd"
+    )
+    x = np.random.default_rng(0).normal(size=(3, 3, 4, 8)).astype("float32")
+    mask = np.ones((3, 4, 4), bool)
+    mask[0, :, 1:] = False
+    other = x.copy()
+    other[0, :, 1:] += 5.0
+    losses = []
+    for each in (x, other):
+        layer(each, each, attention_mask=mask, training=True)
+        losses.append(float(layer.losses[0]))
+    assert losses[0] == losses[1]

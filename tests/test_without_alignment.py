@@ -104,3 +104,42 @@ def test_what_is_saved_inside_is_plain(tmp_path):
 def test_a_saved_model_is_not_of_pytorch(tmp_path):
     with pytest.raises(ValueError, match="backends tensorflow and jax"):
         keras_align.export_saved_model(small_models.functional(), tmp_path / "served")
+
+
+def test_a_model_may_be_plain_before_it_is_built():
+    class Net(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.attention = keras_align.AlignedMultiHeadAttention(2, 4)
+
+        def call(self, x, training=None):
+            return self.attention(x, x)
+
+    x = small_models.vectors()
+    stripped, other = strip_alignment(Net()), Net()
+    stripped(x)
+    assert type(stripped.attention) is keras.layers.MultiHeadAttention
+    with without_alignment(other):
+        other(x)
+    assert len(other.weights) == len(stripped.weights)
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="parameters are PyTorch's")
+def test_the_parameters_of_pytorch_are_those_of_the_variables():
+    def model(layer):
+        inputs = keras.Input((5, 8))
+        return keras.Model(inputs, layer(2, 4, name="attention")(inputs, inputs))
+
+    def check(each, expected):
+        parameters = {id(x) for x in each.parameters()}
+        assert parameters == {id(x.value) for x in each.weights} and expected(each)
+        assert len(each.state_dict()) == len(each.weights)
+
+    aligned = align_model(model(keras.layers.MultiHeadAttention))
+    check(aligned, lambda each: len(each.weights) > 8)
+    with without_alignment(aligned):
+        check(aligned, lambda each: len(each.weights) == 8)
+    check(aligned, lambda each: len(each.weights) > 8)
+    other = model(keras_align.AlignedMultiHeadAttention)
+    other.load_state_dict(aligned.state_dict())
+    check(strip_alignment(aligned), lambda each: len(each.weights) == 8)

@@ -8,7 +8,7 @@ from keras import ops
 from keras_align.adapters import captured, usual_names
 from keras_align.adapters.usual_names import check_parameter, first_number
 from keras_align.layers.capturing import calling_method, captured_arguments, watched
-from keras_align.layers.token_masks import token_masks
+from keras_align.layers.token_masks import both, masks_of_list, token_masks
 
 _ATTEND = "_compute_attention"
 _USUAL = "usual"
@@ -141,7 +141,12 @@ class AttentionAdapter:
         self.num_heads(layer), self.num_key_heads(layer), self.head_size(layer)
         own_capture = type(self).capture is not AttentionAdapter.capture
         if self._query or not (own_capture or hasattr(layer, _ATTEND)):
-            self.projections(layer)
+            query, *key = self.projections(layer)
+            if key == [query]:
+                raise ValueError(
+                    f"Layer '{layer.name}' of class {type(layer).__name__} has one "
+                    "projection for queries and keys. Leave it out with `layers`."
+                )
         named = {"mask": self._mask, "key_source": self._key_source}
         for argument, name in named.items():
             if name not in (None, _USUAL):
@@ -174,6 +179,9 @@ class AttentionAdapter:
             arguments: dict, the arguments of `call` by name, in the signature's order.
         """
         query, source = self._tokens(arguments)
+        if isinstance(arguments[query], (list, tuple)):  # all in one argument
+            first, *others = arguments[query]
+            return all(each is first for each in others)
         return source == query or arguments[source] is arguments[query]
 
     def _tokens(self, arguments):
@@ -198,9 +206,16 @@ class AttentionAdapter:
             1 in the place of B. In cross-attention a mask of keys alone says nothing
             of the queries: they all count then.
         """
-        masks = (arguments.get(f"{name}_mask") for name in self._tokens(arguments))
+        query, source = self._tokens(arguments)
+        query_mask = arguments.get(f"{query}_mask")
+        key_mask = arguments.get(f"{source}_mask")
+        if source == "key":  # no query attends to a token whose value is padding
+            key_mask = both(key_mask, arguments.get("value_mask"))
+        if isinstance(arguments.get(query), (list, tuple)):
+            mask = arguments.get("mask" if self._mask == _USUAL else self._mask)
+            return token_masks(*masks_of_list(mask), None, self_attention)
         mask = self._attention_mask(arguments, self_attention)
-        return token_masks(*masks, mask, self_attention)
+        return token_masks(query_mask, key_mask, mask, self_attention)
 
     def _attention_mask(self, arguments, self_attention):
         """The mask of a call as booleans, with two axes or more for the tokens."""

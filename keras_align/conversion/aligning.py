@@ -12,8 +12,8 @@ from keras_align.conversion.hosts import leave_host, make_host, needs_host
 from keras_align.conversion.recompiling import compilations, recompile
 from keras_align.conversion.supported import check_layer, is_aligned
 from keras_align.conversion.swapping import (
-    attribute_names,
     make_aligned,
+    reserved_names,
     snapshot,
 )
 from keras_align.layers.aligned_attention import AlignedAttention
@@ -82,6 +82,7 @@ def align_model(model, alignment="ct", alignment_weight=None, layers=None):
     holding = holders(model, chosen)
     compiled = compilations(holding)
     with contextlib.ExitStack() as undo:
+        undo.callback(keras_internals.track_parameters, model)
         with keras_internals.variable_scope(model):
             for each, config, weight in assigned:
                 undo.callback(snapshot(each.layer))
@@ -92,6 +93,7 @@ def align_model(model, alignment="ct", alignment_weight=None, layers=None):
         for holder in filter(needs_host, [*attention, *holding]):
             undo.callback(leave_host, holder)
             make_host(holder)
+        keras_internals.track_parameters(model)
         recompile(compiled, undo)
         undo.pop_all()
     return model
@@ -144,9 +146,9 @@ def _check_layers(chosen):
             "`layers`."
         )
     for each in chosen:
-        own = sorted(vars(each.layer).keys() & set(attribute_names()))
+        own = reserved_names(each.layer)
         if own and not isinstance(each.layer, AlignedAttention):
             raise ValueError(
                 f"Argument `model`: the attention layer {each.path} has attributes "
-                f"that an aligned layer needs for itself. Received: {own}"
+                f"or methods that an aligned layer needs for itself. Received: {own}"
             )

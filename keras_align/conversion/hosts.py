@@ -157,21 +157,38 @@ def _attention_of(host):
 
 
 def _restore(host):
-    """Aligns the attention layers of a rebuilt host as its config says."""
-    described = host.__dict__.pop("_pending_alignments")
+    """Aligns the attention layers of a rebuilt host as its config says.
+
+    Layers inside that are not built may still make some: it then waits for them.
+    """
+    described = host.__dict__.get("_pending_alignments")
+    if described is None:
+        return
     alignments = described["alignments"]
     found, _ = find_attention(host)
+    remedy = _registration(host, described.get("classes", []))
+    unbuilt = [x for x in keras_internals.flattened(host) if _may_make_layers(x)]
+    if len(found) < len(alignments) and unbuilt and not remedy:
+        for layer in unbuilt:
+            keras_internals.when_built(layer, functools.partial(_restore, host))
+        return
     if len(found) != len(alignments):
         raise ValueError(
             f"The config of {type(host).__name__} '{host.name}' describes "
             f"{len(alignments)} attention layers, but {len(found)} were rebuilt: "
-            f"{[each.path for each in found]}."
-            + _registration(host, described.get("classes", []))
+            f"{[each.path for each in found]}.{remedy}"
         )
+    del host.__dict__["_pending_alignments"]
     for each, option in zip(found, alignments, strict=True):
         if option is not None:
             align = functools.partial(_align_once, host, each, option)
             keras_internals.when_built(each.layer, align)
+
+
+def _may_make_layers(layer):
+    """Whether a layer is to be built by a `build` of its own, not by Keras's."""
+    own = keras_internals.has_build(layer) and not layer.built
+    return own and not type(layer).__module__.startswith("keras.")
 
 
 def _registration(host, classes):

@@ -2,6 +2,7 @@
 
 import contextlib
 
+from keras_align import keras_internals
 from keras_align.conversion.finding import find_attention, holders
 from keras_align.conversion.hosts import AlignedHost, leave_host, make_host
 from keras_align.conversion.recompiling import compilations, recompile
@@ -40,7 +41,7 @@ def strip_alignment(model):
     aligned, hosts = _to_strip(model)
     compiled = compilations(holders(model, aligned))
     with contextlib.ExitStack() as undo:
-        _make_plain(aligned, hosts, undo)
+        _make_plain(model, aligned, hosts, undo)
         recompile(compiled, undo)
         undo.pop_all()
     return model
@@ -75,7 +76,7 @@ def without_alignment(model):
     True
     """
     with contextlib.ExitStack() as undo:
-        _make_plain(*_to_strip(model, missing_ok=True), undo)
+        _make_plain(model, *_to_strip(model, missing_ok=True), undo)
         yield model
 
 
@@ -102,8 +103,9 @@ def _to_strip(model, missing_ok=False):
     return aligned, hosts
 
 
-def _make_plain(aligned, hosts, undo):
+def _make_plain(model, aligned, hosts, undo):
     """Makes layers and hosts plain; `undo` gets what makes them aligned again."""
+    undo.callback(keras_internals.track_parameters, model)
     for each in aligned:
         undo.callback(snapshot(each.layer))
     for host in hosts:
@@ -112,3 +114,4 @@ def _make_plain(aligned, hosts, undo):
         make_plain(each.layer)
     for host in hosts:
         leave_host(host)
+    keras_internals.track_parameters(model)

@@ -5,6 +5,7 @@ import keras
 from keras_align import keras_internals
 from keras_align.alignments import get_alignment, serialize_alignment
 from keras_align.conversion.supported import aligned_class, plain_class
+from keras_align.layers.adapted_attention import AdaptedAttention
 from keras_align.layers.aligned_attention import AlignedAttention, check_weight
 
 _MISSING = object()
@@ -78,6 +79,13 @@ def checked(alignment, alignment_weight):
             "`keras_align.register_alignment(name)`."
         )
     return serialize_alignment(alignment)
+
+
+def reserved_names(layer):
+    """Names that a plain layer uses and its aligned class needs for itself."""
+    ours = {*dir(AdaptedAttention), *attribute_names()} - {*dir(keras.layers.Layer)}
+    own = vars(layer).keys() | {*dir(type(layer))}
+    return sorted(ours & own)
 
 
 def attribute_names():

@@ -19,7 +19,7 @@ def variable_scope(model):
 
 
 def compile_arguments(model):
-    """The arguments with which the model was compiled, as they were given.
+    """The arguments with which the model was compiled, as given or set since.
 
     Raises:
         TypeError: if the model's own `compile` takes others, which Keras does not keep.
@@ -28,12 +28,27 @@ def compile_arguments(model):
     if other:
         raise TypeError(f"It has arguments that Keras does not keep: {sorted(other)}")
     scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
-    arguments = dict(model._compile_config.config)
+    arguments = {**model._compile_config.config, **_set_since(model)}
     if model.dtype_policy.name == "mixed_float16" and not scaled:
         arguments["auto_scale_loss"] = False
     if "sampler" in inspect.signature(model.compile).parameters:
         arguments["sampler"] = model.sampler  # of a generative task of keras-hub
     return arguments
+
+
+def _set_since(model):
+    """What attributes of a compiled model say now, where it was set afterwards."""
+    given, since = model._compile_config.config, {"run_eagerly": model.run_eagerly}
+    jit_compile = given.get("jit_compile", "auto")
+    if jit_compile == "auto":
+        jit_compile = model._resolve_auto_jit_compile()
+    if model._jit_compile not in (None, jit_compile):
+        since["jit_compile"] = model._jit_compile
+    optimizer, known = given.get("optimizer"), keras.optimizers.Optimizer
+    inner = innermost_optimizer(model.optimizer)
+    if isinstance(optimizer, known) and innermost_optimizer(optimizer) is not inner:
+        since["optimizer"] = model.optimizer
+    return since
 
 
 def _own_compile_parameters(cls):

@@ -68,6 +68,13 @@ def remove_attributes(layer, names):
             delattr(layer, name)
 
 
+def track_parameters(model):
+    """Lets the parameters that PyTorch sees be those of the variables again."""
+    for layer in flattened(model):
+        if hasattr(layer, "_torch_params"):
+            layer._track_variables()
+
+
 def when_built(layer, action):
     """Calls `action` now if the layer is built, else as soon as it will be."""
     if layer.built:

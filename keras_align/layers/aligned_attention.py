@@ -21,9 +21,14 @@ class AlignedAttention:
 
     def _set_alignment(self, alignment, alignment_weight):
         self.alignment = get_alignment(alignment)
-        self.alignment_weight = check_weight(alignment_weight, self.alignment)
-        if isinstance(self.alignment_weight, keras.Variable):
-            self.alignment_weight.trainable = False  # a setting, nothing to be learned
+        if self.alignment is not None:
+            self.alignment.name = "alignment"  # the paths of its weights hold no count
+        weight = check_weight(alignment_weight, self.alignment)
+        if isinstance(weight, keras.Variable):
+            # A setting, nothing to be learned: before it is tracked, so that unfreezing
+            # the layer does not change it.
+            weight.trainable = False
+        self.alignment_weight = weight
         self.alignment_factor = None  # a variable, see `AlignmentWeightSchedule`
         self._self_attention = None
         self._loss_of_calls, self._calls, self._last_loss = 0.0, 0, None
@@ -40,14 +45,18 @@ class AlignedAttention:
     def alignment_loss(self):
         """Mean divergence of this layer since its metrics were reset, unweighted.
 
-        A scalar tensor; `None` for a layer without alignment.
+        A scalar tensor; `None` for a layer without alignment. JAX's `fit` tracks none.
         """
         tracker = self._alignment_tracker
         return None if tracker is None else tracker.mean()
 
     @property
     def log_alignment_loss(self):
-        """Whether `fit` also logs this layer's own loss, `alignment_loss/<name>`."""
+        """Whether `fit` also logs this layer's own loss, `alignment_loss/<name>`.
+
+        Not on JAX. Copies of the layer and files do not have it. Of several layers of
+        one name in a model the second logs `alignment_loss/<name>_2`, and so on.
+        """
         tracker = self._alignment_tracker
         return tracker is not None and tracker.reporting_layer
 

@@ -66,8 +66,10 @@ class AlignedGroupedQueryAttention(AlignedKerasAttention, layers.GroupQueryAtten
         self._set_alignment(alignment, alignment_weight)
 
     def build(self, query_shape, value_shape, key_shape=None):
-        super().build(query_shape, value_shape, key_shape)
-        self._build_alignment()
+        # Keras keeps this method in the object, which may be plain when it is called.
+        layers.GroupQueryAttention.build(self, query_shape, value_shape, key_shape)
+        if isinstance(self, AlignedKerasAttention):
+            self._build_alignment()
 
     @property
     def _matched_shape(self):

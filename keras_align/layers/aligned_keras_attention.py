@@ -4,7 +4,7 @@ import contextlib
 
 from keras_align.layers.aligned_attention import AlignedAttention
 from keras_align.layers.capturing import captured_arguments
-from keras_align.layers.token_masks import token_masks
+from keras_align.layers.token_masks import both, token_masks
 
 _INPUTS = ("query", "value", "key")
 _NOTHING = contextlib.nullcontext(())
@@ -19,8 +19,9 @@ class AlignedKerasAttention(AlignedAttention):
     def __call__(self, *args, **kwargs):
         # Before casts, which make two tensors of one.
         given = {**dict(zip(_INPUTS, args, strict=False)), **kwargs}
-        source = given.get("value") if given.get("key") is None else given["key"]
-        self._self_attention = given.get("query") is source
+        query, source = given.get("query"), given.get("key")
+        source = given.get("value") if source is None else source
+        self._self_attention = query is source and query is not None
         return super().__call__(*args, **kwargs)
 
     def call(
@@ -54,8 +55,9 @@ class AlignedKerasAttention(AlignedAttention):
                 use_causal_mask=use_causal_mask,
             )
         if projected:
-            source, key_mask = (value, value_mask) if key is None else (key, key_mask)
+            source = value if key is None else key
             same = query is source or bool(self._self_attention)
+            key_mask = both(value_mask, key_mask)
             query, key, *masks = self._flatten(
                 *projected[0], query_mask, key_mask, attention_mask
             )

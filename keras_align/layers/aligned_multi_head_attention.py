@@ -58,8 +58,10 @@ class AlignedMultiHeadAttention(AlignedKerasAttention, layers.MultiHeadAttention
         self._set_alignment(alignment, alignment_weight)
 
     def build(self, query_shape, value_shape, key_shape=None):
-        super().build(query_shape, value_shape, key_shape)
-        self._build_alignment()
+        # Keras keeps this method in the object, which may be plain when it is called.
+        layers.MultiHeadAttention.build(self, query_shape, value_shape, key_shape)
+        if isinstance(self, AlignedKerasAttention):
+            self._build_alignment()
 
     @property
     def _matched_shape(self):

@@ -23,7 +23,7 @@ class AlignmentLoss(keras.metrics.Mean):
     """
 
     def __init__(self, layer_name):
-        self._layer_name = layer_name
+        self._layer_name = self._label = layer_name
         # Functions, as a metric would track a list of metrics as its own.
         self._root = lambda: None
         self._peers = lambda: (self,)
@@ -37,9 +37,11 @@ class AlignmentLoss(keras.metrics.Mean):
 
     def join(self, root, peers):
         """Makes `peers`, itself among them, the trackers of the layers of a model."""
+        taken = set()
         for peer in peers:
             peer._root, peer._peers = weakref.ref(root), lambda: peers
-            peer.name = _NAME if peer is peers[0] else f"{_NAME}/{peer._layer_name}"
+            peer._label = _unique(peer._layer_name, taken)
+            peer.name = _NAME if peer is peers[0] else f"{_NAME}/{peer._label}"
 
     def part(self):
         """Undoes `join`, as when a layer of the model is aligned no more."""
@@ -72,7 +74,7 @@ class AlignmentLoss(keras.metrics.Mean):
             total = sum(tracker.mean() for tracker in self._peers())
             logs[_NAME] = ops.convert_to_tensor(total)
         if reporting and self.reporting_layer:
-            logs[f"{_NAME}/{self._layer_name}"] = self.mean()
+            logs[f"{_NAME}/{self._label}"] = self.mean()
         return logs
 
     def _is_reporting(self):
@@ -84,3 +86,13 @@ class AlignmentLoss(keras.metrics.Mean):
         if keras_internals.runs_tensorflow_eagerly():
             return bool(ops.convert_to_numpy(self.count) > 0)
         return self.reporting
+
+
+def _unique(name, taken):
+    """The name, or with a number behind it if it is among those taken."""
+    unique, number = name, 1
+    while unique in taken:
+        number += 1
+        unique = f"{name}_{number}"
+    taken.add(unique)
+    return unique

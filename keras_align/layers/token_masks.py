@@ -1,5 +1,6 @@
 """Which tokens take part in the alignment."""
 
+import functools
 import math
 
 from keras import ops
@@ -30,11 +31,11 @@ def token_masks(
         allowed = ops.cast(attention_mask, "bool")
         if len(allowed.shape) == 4:
             allowed = ops.any(allowed, axis=1)  # (B, T, S)
-        key_mask = _both(key_mask, ops.any(allowed, axis=-2))
+        key_mask = both(key_mask, ops.any(allowed, axis=-2))
         if allowed.shape[-2] != 1:
-            query_mask = _both(query_mask, ops.any(allowed, axis=-1))
+            query_mask = both(query_mask, ops.any(allowed, axis=-1))
     if self_attention:
-        query_mask = key_mask = _both(query_mask, key_mask)
+        query_mask = key_mask = both(query_mask, key_mask)
     return query_mask, key_mask
 
 
@@ -48,7 +49,8 @@ def flatten_axes(query, key, query_mask, key_mask, attention_mask, attention_axe
         key: projected keys `(B, ..., N, H)`.
         query_mask: boolean tensor `(B, ...)` or `None`.
         key_mask: boolean tensor `(B, ...)` or `None`.
-        attention_mask: boolean tensor `(other axes, query axes, key axes)` or `None`.
+        attention_mask: boolean tensor `(B, other axes, N, query axes, key axes)` or
+            `None`; others than the last may be 1, or missing after `B` as for Keras.
         attention_axes: tuple of ints.
 
     Returns:
@@ -69,6 +71,18 @@ def flatten_axes(query, key, query_mask, key_mask, attention_mask, attention_axe
     return query, key, query_mask, key_mask, attention_mask
 
 
+def flatten_scores(scores, attention_axes):
+    """`(B, other axes, N, query axes, key axes)` -> `(B, N, T, S)`, as `flatten_axes`.
+
+    Args:
+        scores: NumPy array, the attention weights.
+        attention_axes: tuple of ints, or `None` for one axis of tokens.
+    """
+    count = len(attention_axes or (1,))
+    heads, sizes = scores.shape[-2 * count - 1], scores.shape[-2 * count :]
+    return scores.reshape(-1, heads, math.prod(sizes[:count]), math.prod(sizes[count:]))
+
+
 def _flatten_tokens(x, attention_axes, features):
     rank = len(x.shape) - features
     others = [axis for axis in range(rank) if axis not in attention_axes]
@@ -80,12 +94,29 @@ def _flatten_tokens(x, attention_axes, features):
 
 def _flatten_attention_mask(mask, others, attention_axes):
     count = len(attention_axes)
+    mask = ops.cast(mask, "bool")
+    while len(mask.shape) < len(others) + 1 + 2 * count:  # as Keras gives it the axes
+        mask = ops.expand_dims(mask, -2 * count - 1)
+    mask = ops.any(mask, axis=-2 * count - 1)  # of all heads
     sizes = ops.shape(mask)[-2 * count :]
     mask = ops.broadcast_to(mask, (*others, *sizes))
     return ops.reshape(mask, (-1, math.prod(sizes[:count]), math.prod(sizes[count:])))
 
 
-def _both(mask, other):
+def masks_of_list(masks):
+    """Masks of queries and of keys from those of a list `[query, value, key]`.
+
+    Args:
+        masks: list of boolean tensors or `None`, or one for keys alone.
+    """
+    if not isinstance(masks, (list, tuple)):
+        return None, masks
+    query_mask, *others = masks
+    return query_mask, functools.reduce(both, others, None)
+
+
+def both(mask, other):
+    """The tokens that are real in two masks, either of which may be `None`."""
     if mask is None or other is None:
         return other if mask is None else mask
     shapes = tuple(mask.shape), tuple(other.shape)
