@@ -122,8 +122,8 @@ def _nothing_to_align(model, others):
     if others:
         listed = [f"{each.path} ({type(each.layer).__name__})" for each in others]
         message += (
-            f" It has attention of other classes: {listed}. "
-            "`keras_align.register_attention` makes a class a supported one."
+            f" It has attention of other classes: {listed}. Register a class of your "
+            "own by `keras_align.register_attention`."
         )
     return message
 
