@@ -211,4 +211,4 @@ def test_two_workers_with_a_folder_each_are_an_error(tmp_path):
         for config in isolated.clusters(2)
     ]
     for worker in workers:
-        assert "[[-1, -1, -1], [2, 2, 2]]" in isolated.finish(worker)
+        assert "[[-2, -2, -2, -2], [2, 2, 2, 2]]" in isolated.finish(worker)

@@ -20,8 +20,7 @@ def main(folder):
     worker = strategy.cluster_resolver.task_id
     folder = pathlib.Path(folder) / str(worker)
     if worker == 1:
-        position = dict.fromkeys(BackupFile.POSITION, 2)
-        BackupFile(folder).write(position, {"random": np.zeros(0)})
+        BackupFile(folder).write((2, 2, 2, 2), {"random": np.zeros(0)})
     with strategy.scope():
         model = build()
         model.compile(keras.optimizers.SGD(), "mse", jit_compile=False)

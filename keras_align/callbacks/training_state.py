@@ -97,8 +97,8 @@ def check_same_position(positions, file):
     if (positions != positions[0]).any():
         raise ValueError(
             "Argument `backup_dir` must be a folder that all workers share. Received: "
-            f"{file}, where the workers found (epoch, batch, batches read), -1 if "
-            f"nothing: {positions.tolist()}"
+            f"{file}, where the workers found (epoch, batch, batches read, length), "
+            f"-2 if nothing: {positions.tolist()}"
         )
 
 
