@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import inspect
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -146,8 +147,10 @@ def _recording(found, scores):
 
 
 def _is_by_keras(layer):
-    known = plain_class(type(layer)) in ALIGNED_CLASSES
-    return known or isinstance(layer, AlignedKerasAttention)
+    """Whether a layer is called as Keras's own attention is."""
+    if not isinstance(layer, AlignedKerasAttention):
+        return plain_class(type(layer)) in ALIGNED_CLASSES
+    return {"query", "value"} <= set(inspect.signature(layer.call).parameters)
 
 
 def _recording_call(found, adapter, noted, calls, scores, original):

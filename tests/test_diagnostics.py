@@ -7,6 +7,7 @@ import small_models
 
 from keras_align.conversion import align_model
 from keras_align.diagnostics import measure_alignment, record_attention
+from keras_align.layers import AlignedMultiHeadAttention
 
 to_numpy = keras.ops.convert_to_numpy
 
@@ -199,6 +200,24 @@ def test_the_mask_of_values_is_one_of_explicit_keys():
     model = keras.Model(inputs, layer(keys, values, keys))
     (record,) = record_attention(model, np.array([[1, 2, 3, 0, 0]])).values()
     np.testing.assert_array_equal(record.key_mask, record.scores.max((1, 2)) > 0.0)
+
+
+def test_a_subclass_may_take_other_arguments():
+    class OfOne(AlignedMultiHeadAttention):
+        def call(self, x, training=None):
+            return super().call(x, x, training=training)
+
+        def build(self, shape):
+            super().build(shape, shape)
+
+        def compute_output_spec(self, x, training=None):
+            return super().compute_output_spec(x, x, training=training)
+
+    inputs = keras.Input((5, 16))
+    model = keras.Model(inputs, OfOne(2, 8)(inputs))
+    x = np.random.default_rng(0).normal(size=(2, 5, 16)).astype("float32")
+    (record,) = record_attention(model, x).values()
+    assert record.query.shape == record.key.shape == (2, 5, 2, 8)
 
 
 def test_attention_that_a_block_makes_as_it_is_built_is_recorded():
