@@ -43,29 +43,34 @@ def curve(policy, alignment, seed=0):
 
 
 @functools.cache
-def parts(policy, alignment, seed=0):
-    """Means of 20 steps each."""
-    losses = curve(policy, alignment, seed)
-    assert np.isfinite(losses).all() and len(losses) == STEPS
-    return losses.reshape(-1, 20).mean(-1)
+def starts(policy, alignment):
+    """Means of 20 steps each, of three starts."""
+    curves = [curve(policy, alignment, seed) for seed in range(3)]
+    assert np.isfinite(curves).all()
+    return np.reshape(curves, (3, -1, 20)).mean(-1)
+
+
+def middle(policy, alignment):
+    """The median of the starts: late in training "gan" drops now and then."""
+    return np.median(starts(policy, alignment), axis=0)
 
 
 @pytest.mark.parametrize("alignment", ALIGNMENTS)
 def test_mixed_precision_learns_as_float32_does(alignment):
-    """The curves differ by what those of soft attention do, or two starts.
+    """The curves differ by what those of soft attention do, or those of two starts.
 
     In float16 they lag: the first steps overflow, are skipped, and halve the scale.
     """
     policies = ["mixed_bfloat16", "mixed_float16"]
     if BACKEND == "jax":
         policies.pop()  # it has no attention in float16 on processors
-    full = parts("float32", alignment)
-    noise = np.abs(full - parts("float32", alignment, seed=1)).max()
+    full, several = middle("float32", alignment), starts("float32", alignment)
+    noise = np.ptp(several, axis=0).max()
     assert full[-1] < 0.1 * full[0]
     for policy in policies:
-        found, soft = parts(policy, alignment), parts(policy, None)
+        found, soft = middle(policy, alignment), middle(policy, None)
         difference = np.abs(found - full).max()
-        of_soft = np.abs(soft - parts("float32", None)).max()
+        of_soft = np.abs(soft - middle("float32", None)).max()
         numbers = (difference, of_soft, noise, found[-1], full[-1])
         cells = [BACKEND, alignment, policy, *(f"{each:.3f}" for each in numbers)]
         print("|", " | ".join(cells), "|")
