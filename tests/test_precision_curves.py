@@ -16,7 +16,11 @@ pytestmark = pytest.mark.slow
 
 
 def curve(policy, alignment, seed=0):
-    """Losses of a small encoder that learns whether a word is in a sentence."""
+    """Losses of a small encoder that learns whether a word is in a sentence.
+
+    With "gan" those of the task alone: late in training its discriminator swings, in
+    another way in every run, of one start in float32 as well.
+    """
     keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy(policy)
     inputs = keras.Input((TOKENS,), dtype="int32")
@@ -27,12 +31,18 @@ def curve(policy, alignment, seed=0):
     x = keras.layers.GlobalAveragePooling1D()(x)
     outputs = keras.layers.Dense(1, activation="sigmoid", dtype="float32")(x)
     model = keras.Model(inputs, outputs)
-    model.compile(keras.optimizers.Adam(2e-3), "binary_crossentropy", jit_compile=JIT)
+    model.compile(
+        keras.optimizers.Adam(2e-3),
+        "binary_crossentropy",
+        metrics=["binary_crossentropy"],
+        jit_compile=JIT,
+    )
+    name = "binary_crossentropy" if alignment == "gan" else "loss"
     draw = np.random.default_rng(seed)
     tokens = draw.integers(0, WORDS, (STEPS * 16, TOKENS))
     labels = (tokens < 4).any(-1, keepdims=True).astype("float32")
     losses = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda batch, logs: found.append(logs["loss"] * (batch + 1))
+        on_train_batch_end=lambda batch, logs: found.append(logs[name] * (batch + 1))
     )
     found = []  # sums, as the logs are means since the epoch began
     model.fit(
@@ -43,34 +53,29 @@ def curve(policy, alignment, seed=0):
 
 
 @functools.cache
-def starts(policy, alignment):
-    """Means of 20 steps each, of three starts."""
-    curves = [curve(policy, alignment, seed) for seed in range(3)]
-    assert np.isfinite(curves).all()
-    return np.reshape(curves, (3, -1, 20)).mean(-1)
-
-
-def middle(policy, alignment):
-    """The median of the starts: late in training "gan" drops now and then."""
-    return np.median(starts(policy, alignment), axis=0)
+def parts(policy, alignment, seed=0):
+    """Means of 20 steps each."""
+    losses = curve(policy, alignment, seed)
+    assert np.isfinite(losses).all() and len(losses) == STEPS
+    return losses.reshape(-1, 20).mean(-1)
 
 
 @pytest.mark.parametrize("alignment", ALIGNMENTS)
 def test_mixed_precision_learns_as_float32_does(alignment):
-    """The curves differ by what those of soft attention do, or those of two starts.
+    """The curves differ by what those of soft attention do, or two starts.
 
     In float16 they lag: the first steps overflow, are skipped, and halve the scale.
     """
     policies = ["mixed_bfloat16", "mixed_float16"]
     if BACKEND == "jax":
         policies.pop()  # it has no attention in float16 on processors
-    full, several = middle("float32", alignment), starts("float32", alignment)
-    noise = np.ptp(several, axis=0).max()
+    full = parts("float32", alignment)
+    noise = np.abs(full - parts("float32", alignment, seed=1)).max()
     assert full[-1] < 0.1 * full[0]
     for policy in policies:
-        found, soft = middle(policy, alignment), middle(policy, None)
+        found, soft = parts(policy, alignment), parts(policy, None)
         difference = np.abs(found - full).max()
-        of_soft = np.abs(soft - middle("float32", None)).max()
+        of_soft = np.abs(soft - parts("float32", None)).max()
         numbers = (difference, of_soft, noise, found[-1], full[-1])
         cells = [BACKEND, alignment, policy, *(f"{each:.3f}" for each in numbers)]
         print("|", " | ".join(cells), "|")
