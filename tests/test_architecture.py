@@ -20,7 +20,7 @@ ROOT = pathlib.Path(keras_align.__file__).parent
 REPOSITORY = pathlib.Path(__file__).parents[1]
 # From the ground up; a module imports from its own floor or from below.
 FLOORS = (
-    {"checks", "numerics", "keras_internals"},
+    {"checks", "names", "numerics", "keras_internals"},
     {"closed_form", "sinkhorn"},
     {"divergences"},
     {"adversary", "equalized_dense"},

@@ -207,13 +207,13 @@ class AttentionAdapter:
             of the queries: they all count then.
         """
         query, source = self._tokens(arguments)
+        if isinstance(arguments.get(query), (list, tuple)):
+            mask = arguments.get("mask" if self._mask == _USUAL else self._mask)
+            return token_masks(*masks_of_list(mask), None, self_attention)
         query_mask = arguments.get(f"{query}_mask")
         key_mask = arguments.get(f"{source}_mask")
         if source == "key":  # no query attends to a token whose value is padding
             key_mask = both(key_mask, arguments.get("value_mask"))
-        if isinstance(arguments.get(query), (list, tuple)):
-            mask = arguments.get("mask" if self._mask == _USUAL else self._mask)
-            return token_masks(*masks_of_list(mask), None, self_attention)
         mask = self._attention_mask(arguments, self_attention)
         return token_masks(query_mask, key_mask, mask, self_attention)
 

@@ -6,6 +6,7 @@ import keras
 
 from keras_align import keras_internals
 from keras_align.conversion.supported import is_other_attention, is_supported
+from keras_align.names import unique_name
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,7 @@ def find_attention(model):
             others.append(Found(unique(names, layer), layer))
 
     def unique(names, layer):
-        path = first = "/".join(names) or layer.name
-        number = 1
-        while path in taken:
-            number += 1
-            path = f"{first}_{number}"
-        taken.add(path)
-        return path
+        return unique_name("/".join(names) or layer.name, taken)
 
     visit(model, ())
     return supported, others

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_align import keras_internals
+from keras_align.names import unique_name
 
 _NAME = "alignment_loss"
 
@@ -40,7 +41,7 @@ class AlignmentLoss(keras.metrics.Mean):
         taken = set()
         for peer in peers:
             peer._root, peer._peers = weakref.ref(root), lambda: peers
-            peer._label = _unique(peer._layer_name, taken)
+            peer._label = unique_name(peer._layer_name, taken)
             peer.name = _NAME if peer is peers[0] else f"{_NAME}/{peer._label}"
 
     def part(self):
@@ -86,13 +87,3 @@ class AlignmentLoss(keras.metrics.Mean):
         if keras_internals.runs_tensorflow_eagerly():
             return bool(ops.convert_to_numpy(self.count) > 0)
         return self.reporting
-
-
-def _unique(name, taken):
-    """The name, or with a number behind it if it is among those taken."""
-    unique, number = name, 1
-    while unique in taken:
-        number += 1
-        unique = f"{name}_{number}"
-    taken.add(unique)
-    return unique
