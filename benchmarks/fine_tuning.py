@@ -1,9 +1,9 @@
 """Accuracy, calibration and alignment after fine-tuning, over seeds and settings.
 
-Fine-tunes the pre-trained BERT of `examples/finetune_bert.py` on movie reviews and
-tests it there, on Amazon reviews, New York Times editorials and tweets, once for every
-alignment, learning rate and seed. Runs of one seed share the new head, the order of the
-sentences and the dropout, so differences to soft attention are paired.
+Fine-tunes the pre-trained BERT of `examples/fine_tuning/finetune_bert.py` on movie
+reviews and tests it there, on Amazon reviews, New York Times editorials and tweets,
+once for every alignment, learning rate and seed. Runs of one seed share the new head,
+the order of the sentences and the dropout, so differences to soft attention are paired.
 
     python benchmarks/fine_tuning.py --output results/fine_tuning.csv
 
@@ -26,7 +26,8 @@ import sys
 import keras
 import numpy as np
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "examples"))
+EXAMPLES = pathlib.Path(__file__).resolve().parents[1] / "examples"
+sys.path.insert(0, str(EXAMPLES / "fine_tuning"))
 
 import fetching
 import finetuning

@@ -3,11 +3,11 @@
     python benchmarks/serving.py exported_aligned exported_plain \\
         --output benchmarks/RESULTS.md
 
-starts `examples/serve.py` for each exported folder. The clients, all in this process,
-each send the next request when the last one is answered. They load one server after the
-other, in rounds, so that what else the machine does falls on all of them, and in every
-second round in the opposite order; the ratio is the median over the rounds, with its
-range, and the latencies are those of all rounds.
+starts `examples/serving/serve.py` for each exported folder. The clients, all in this
+process, each send the next request when the last one is answered. They load one server
+after the other, in rounds, so that what else the machine does falls on all of them, and
+in every second round in the opposite order; the ratio is the median over the rounds,
+with its range, and the latencies are those of all rounds.
 """
 
 import argparse
@@ -27,7 +27,7 @@ import time
 import numpy as np
 import results_file
 
-SERVE = pathlib.Path(__file__).parents[1] / "examples" / "serve.py"
+SERVE = pathlib.Path(__file__).parents[1] / "examples" / "serving" / "serve.py"
 WORDS = """a the this that film plot scene actor story music camera ending dialogue
 good bad fine dull bright slow quick funny sad very hardly never always is was seems
 feels and but with without of in to"""

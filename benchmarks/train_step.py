@@ -110,7 +110,9 @@ def read_sentences(options):
     """Returns the token ids of real sentences, by default movie reviews."""
     file = options.sentences
     if file is None:
-        folder = pathlib.Path(__file__).resolve().parents[1] / "examples"
+        folder = (
+            pathlib.Path(__file__).resolve().parents[1] / "examples" / "fine_tuning"
+        )
         sys.path.insert(0, str(folder))
         import fetching
 

@@ -2,27 +2,26 @@
 
 from keras_align import divergences, training, visualization
 from keras_align.adapters import AttentionAdapter, register_attention
-from keras_align.adversary import Adversary, reverse_gradient
 from keras_align.alignments import (
     AdversarialAlignment,
+    Adversary,
     Alignment,
     ConditionalTransportAlignment,
     MaximumMeanDiscrepancyAlignment,
     OptimalTransportAlignment,
     register_alignment,
+    reverse_gradient,
 )
 from keras_align.callbacks import AlignmentWeightSchedule, BackupAndResume
-from keras_align.conversion import (
-    align_model,
+from keras_align.conversion import align_model, strip_alignment, without_alignment
+from keras_align.diagnostics import (
     alignment_report,
-    strip_alignment,
-    without_alignment,
+    measure_alignment,
+    record_attention,
 )
-from keras_align.diagnostics import measure_alignment
 from keras_align.exporting import export_saved_model
 from keras_align.layers import AlignedGroupedQueryAttention, AlignedMultiHeadAttention
 from keras_align.metrics import ExpectedCalibrationError
-from keras_align.recording import record_attention
 
 __all__ = [
     "AdversarialAlignment",

@@ -6,9 +6,9 @@ import keras
 from keras import ops
 
 from keras_align.adapters import captured, usual_names
+from keras_align.adapters.capturing import calling_method, captured_arguments, watched
+from keras_align.adapters.token_masks import both, masks_of_list, token_masks
 from keras_align.adapters.usual_names import check_parameter, first_number
-from keras_align.layers.capturing import calling_method, captured_arguments, watched
-from keras_align.layers.token_masks import both, masks_of_list, token_masks
 
 _ATTEND = "_compute_attention"
 _USUAL = "usual"

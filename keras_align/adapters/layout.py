@@ -6,7 +6,7 @@ import keras
 
 from keras_align import keras_internals
 from keras_align.adapters.captured import check_heads
-from keras_align.layers.capturing import replaced
+from keras_align.adapters.capturing import replaced
 
 
 def check_layout(adapter, layer):

@@ -6,7 +6,6 @@ import keras
 
 from keras_align.adapters.adapter import AttentionAdapter
 from keras_align.adapters.keras_hub_attention import ADAPTERS
-from keras_align.layers.aligned_attention import AlignedAttention
 
 _REGISTRY = {}
 
@@ -41,7 +40,8 @@ def register_attention(cls, adapter=None):
     ...         return keras.ops.softmax(self.query(x) @ self.key(x).mT) @ x
     """
     is_layer = inspect.isclass(cls) and issubclass(cls, keras.layers.Layer)
-    other = is_layer and issubclass(cls, (AlignedAttention, keras.Model))
+    aligned = hasattr(cls, "_add_alignment_loss")
+    other = aligned or (is_layer and issubclass(cls, keras.Model))
     if not is_layer or other or cls.__module__.startswith("keras."):
         raise ValueError(
             "Argument `cls` must be a subclass of keras.layers.Layer, not a model, "

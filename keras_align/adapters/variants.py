@@ -6,7 +6,7 @@ from keras import ops
 
 from keras_align.adapters.adapter import AttentionAdapter
 from keras_align.adapters.captured import split_heads
-from keras_align.layers.capturing import calling_method, watched
+from keras_align.adapters.capturing import calling_method, watched
 
 
 class FusedProjectionAdapter(AttentionAdapter):

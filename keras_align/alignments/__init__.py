@@ -1,6 +1,7 @@
 """What is trained: one Keras layer per way to match queries and keys."""
 
 from keras_align.alignments.adversarial import AdversarialAlignment
+from keras_align.alignments.adversary import Adversary, reverse_gradient
 from keras_align.alignments.alignment import (
     Alignment,
     get_alignment,
@@ -15,11 +16,13 @@ from keras_align.alignments.optimal_transport import OptimalTransportAlignment
 
 __all__ = [
     "AdversarialAlignment",
+    "Adversary",
     "Alignment",
     "ConditionalTransportAlignment",
     "MaximumMeanDiscrepancyAlignment",
     "OptimalTransportAlignment",
     "get_alignment",
     "register_alignment",
+    "reverse_gradient",
     "serialize_alignment",
 ]

@@ -2,14 +2,15 @@
 
 from keras import ops
 
-from keras_align import checks, divergences
-from keras_align.adversary import Adversary
+from keras_align import divergences
+from keras_align.alignments.adversary import Adversary
 from keras_align.alignments.alignment import (
     Alignment,
     register_alignment,
     standardize,
 )
-from keras_align.networks import Discriminator
+from keras_align.alignments.networks import Discriminator
+from keras_align.validation import checks
 
 OBJECTIVES = ("confusion", "minimax")
 

@@ -5,7 +5,7 @@ import contextlib
 import keras
 from keras import layers, ops
 
-from keras_align import numerics
+from keras_align.divergences import numerics
 
 _REGISTRY = {}
 

@@ -1,13 +1,14 @@
 """AA-CT: bidirectional conditional transport."""
 
-from keras_align import checks, divergences
-from keras_align.adversary import Adversary
+from keras_align import divergences
+from keras_align.alignments.adversary import Adversary
 from keras_align.alignments.alignment import (
     Alignment,
     register_alignment,
     standardize,
 )
-from keras_align.networks import Critic, Navigator
+from keras_align.alignments.networks import Critic, Navigator
+from keras_align.validation import checks
 
 
 @register_alignment("ct")

@@ -2,8 +2,9 @@
 
 import math
 
-from keras_align import checks, divergences
+from keras_align import divergences
 from keras_align.alignments.alignment import Alignment, register_alignment
+from keras_align.validation import checks
 
 
 @register_alignment("mmd")

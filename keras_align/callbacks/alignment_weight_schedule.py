@@ -4,8 +4,9 @@ import math
 
 import keras
 
-from keras_align import checks, keras_internals
+from keras_align import keras_internals
 from keras_align.layers.aligned_attention import AlignedAttention
+from keras_align.validation import checks
 
 _WARMUPS = {
     "constant": lambda progress: 1.0,

@@ -4,9 +4,10 @@ import warnings
 
 import keras
 
-from keras_align import checks, keras_internals
+from keras_align import keras_internals
 from keras_align.callbacks import training_state
 from keras_align.callbacks.backup_file import BackupFile
+from keras_align.validation import checks
 
 
 class BackupAndResume(keras.callbacks.Callback):

@@ -1,13 +1,10 @@
 """Conversion of existing models to aligned attention and back, in place."""
 
 from keras_align.conversion.aligning import align_model
-from keras_align.conversion.reporting import AlignmentReport, alignment_report
 from keras_align.conversion.stripping import strip_alignment, without_alignment
 
 __all__ = [
-    "AlignmentReport",
     "align_model",
-    "alignment_report",
     "strip_alignment",
     "without_alignment",
 ]

@@ -6,7 +6,7 @@ import keras
 
 from keras_align import keras_internals
 from keras_align.conversion.supported import is_other_attention, is_supported
-from keras_align.names import unique_name
+from keras_align.validation.names import unique_name
 
 
 @dataclass(frozen=True)

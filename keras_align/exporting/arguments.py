@@ -5,7 +5,8 @@ import pathlib
 import keras
 import numpy as np
 
-from keras_align import checks, keras_internals
+from keras_align import keras_internals
+from keras_align.validation import checks
 
 DTYPES = ("float32", "float16")
 OF_SAVED_MODEL = {"saved_model.pb", "fingerprint.pb", "variables", "assets"}

@@ -3,8 +3,8 @@
 import keras
 from keras import layers
 
+from keras_align.adapters.grouping import match_groups
 from keras_align.layers.aligned_keras_attention import AlignedKerasAttention
-from keras_align.layers.grouping import match_groups
 
 
 @keras.saving.register_keras_serializable(package="keras_align")

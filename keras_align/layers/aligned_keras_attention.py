@@ -2,9 +2,9 @@
 
 import contextlib
 
+from keras_align.adapters.capturing import captured_arguments
+from keras_align.adapters.token_masks import both, token_masks
 from keras_align.layers.aligned_attention import AlignedAttention
-from keras_align.layers.capturing import captured_arguments
-from keras_align.layers.token_masks import both, token_masks
 
 _INPUTS = ("query", "value", "key")
 _NOTHING = contextlib.nullcontext(())

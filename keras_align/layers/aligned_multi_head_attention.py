@@ -3,8 +3,8 @@
 import keras
 from keras import layers
 
+from keras_align.adapters.token_masks import flatten_axes
 from keras_align.layers.aligned_keras_attention import AlignedKerasAttention
-from keras_align.layers.token_masks import flatten_axes
 
 
 @keras.saving.register_keras_serializable(package="keras_align")

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_align import keras_internals
-from keras_align.names import unique_name
+from keras_align.validation.names import unique_name
 
 _NAME = "alignment_loss"
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import tree
 
-from keras_align import checks
+from keras_align.validation import checks
 
 
 class ShuffledBatches(keras.utils.PyDataset):

@@ -1,0 +1,243 @@
+"""What attention layers compute on data: queries, keys, masks and scores."""
+
+import contextlib
+import functools
+import inspect
+from dataclasses import dataclass, fields
+
+import numpy as np
+from keras import ops, tree
+
+from keras_align.adapters.call_arguments import (
+    arguments_by_name,
+    noted_self_attention,
+)
+from keras_align.adapters.capturing import captured_arguments, replaced
+from keras_align.adapters.token_masks import (
+    both,
+    flatten_axes,
+    flatten_scores,
+    token_masks,
+)
+from keras_align.conversion.finding import find_attention
+from keras_align.conversion.supported import ALIGNED_CLASSES, adapter_of, plain_class
+from keras_align.layers.aligned_keras_attention import AlignedKerasAttention
+from keras_align.validation import checks
+
+
+@dataclass(frozen=True)
+class AttentionRecord:
+    """What one attention layer computed, as float32 and boolean NumPy arrays.
+
+    Attributes:
+        query: projected queries `(B, T, N, H)`.
+        key: projected keys `(B, S, N, H)`; with grouped queries the key head of each
+            query head.
+        query_mask: `(B, T)`, True for a real token.
+        key_mask: `(B, S)`, True for a real token.
+        scores: attention weights after the softmax `(B, N, T, S)`, or `None` if they
+            were not asked for or the class is not one of Keras's own.
+    """
+
+    query: np.ndarray
+    key: np.ndarray
+    query_mask: np.ndarray
+    key_mask: np.ndarray
+    scores: np.ndarray | None
+
+
+def record_attention(model, inputs, batch_size=32):
+    """Records queries, keys and attention weights of a model on data.
+
+    The model runs in inference mode; nothing stays behind on its layers. All records
+    are kept in memory, so choose few samples.
+
+    Args:
+        model: `keras.Model` or layer with attention that `align_model` can convert,
+            plain or aligned.
+        inputs: array, or nested structure of arrays, with the samples along the first
+            axis; texts if the model has a `preprocessor`.
+        batch_size: int > 0. Defaults to `32`.
+
+    Returns:
+        Dict from layer path, as in `alignment_report`, to `AttentionRecord`. The later
+        calls of a layer that is called more than once are `"path@2"`, `"path@3"`, ...
+
+    Example:
+
+    >>> inputs = keras.Input((None, 16))
+    >>> x = keras.layers.MultiHeadAttention(2, 8, name="attention")(inputs, inputs)
+    >>> model = keras.Model(inputs, x)
+    >>> records = keras_align.record_attention(model, np.ones((4, 5, 16)))
+    >>> tuple(records["attention"].scores.shape)
+    (4, 2, 5, 5)
+    """
+    parts = {}
+    for path, record in records(model, inputs, batch_size, scores=True):
+        parts.setdefault(path, []).append(record)
+    return {path: _concatenate(records) for path, records in parts.items()}
+
+
+def records(model, inputs, batch_size, scores):
+    """Yields path and `AttentionRecord` of every call in every batch."""
+    total = 0
+    for batch in _batches(model, inputs, batch_size):
+        if not model.built:
+            model(batch, training=False)  # building may call the layers, too
+        with _recording(find_attention(model)[0], scores) as calls:
+            model(batch, training=False)
+        counts = {}
+        for path, record in calls:
+            counts[path] = counts.get(path, 0) + 1
+            suffix = f"@{counts[path]}" if counts[path] > 1 else ""
+            yield path + suffix, record
+        total += len(calls)
+    if not total:
+        raise ValueError(
+            f"Argument `model`: '{model.name}' calls no attention layer with queries "
+            "and keys that can be recorded."
+        )
+
+
+def _batches(model, inputs, batch_size):
+    if isinstance(inputs, (list, tuple)) and all(isinstance(x, str) for x in inputs):
+        inputs = np.array(inputs, dtype=object)
+    checks.positive_integer("batch_size", batch_size)
+    odd = [type(leaf) for leaf in tree.flatten(inputs) if not hasattr(leaf, "shape")]
+    if odd:
+        raise ValueError(
+            "Argument `inputs` must be an array, a nested structure of arrays, or a "
+            f"list of strings. Received: inputs that hold {odd[0].__name__}"
+        )
+    sizes = {len(leaf) for leaf in tree.flatten(inputs)}
+    if len(sizes) != 1 or 0 in sizes:
+        raise ValueError(
+            "Argument `inputs` must hold arrays of equally many samples, at least one. "
+            f"Received arrays of {sorted(sizes)} samples."
+        )
+    kinds = {np.asarray(leaf[:1]).dtype.kind for leaf in tree.flatten(inputs)}
+    texts = kinds <= {"O", "U", "S"}
+    if texts and getattr(model, "preprocessor", None) is None:
+        raise ValueError(
+            "Argument `inputs` may hold texts only if the model has a `preprocessor`. "
+            f"Received: texts for '{model.name}'"
+        )
+    for start in range(0, sizes.pop(), batch_size):
+        part = slice(start, start + batch_size)
+        batch = tree.map_structure(lambda leaf, part=part: leaf[part], inputs)
+        if texts:
+            # Alone, a pair of columns would be taken for texts and their labels.
+            labels = (None,) if isinstance(batch, tuple) else ()
+            batch = model.preprocessor(batch, *labels)
+        yield batch
+
+
+@contextlib.contextmanager
+def _recording(found, scores):
+    """Puts a recording `call` on the instances; yields the list it appends to."""
+    calls = []
+    with contextlib.ExitStack() as stack:
+        for each in found:
+            layer, adapter = each.layer, adapter_of(each.layer)
+            make = _recording_call if _is_by_keras(layer) else _adapted_recording_call
+            noted = stack.enter_context(noted_self_attention(layer, adapter))
+            make = functools.partial(make, each, adapter, noted, calls, scores)
+            stack.enter_context(replaced(layer, "call", make))
+        yield calls
+
+
+def _is_by_keras(layer):
+    """Whether a layer is called as Keras's own attention is."""
+    if not isinstance(layer, AlignedKerasAttention):
+        return plain_class(type(layer)) in ALIGNED_CLASSES
+    return {"query", "value"} <= set(inspect.signature(layer.call).parameters)
+
+
+def _recording_call(found, adapter, noted, calls, scores, original):
+    layer = found.layer
+
+    def call(
+        query,
+        value,
+        key=None,
+        query_mask=None,
+        value_mask=None,
+        key_mask=None,
+        attention_mask=None,
+        return_attention_scores=False,
+        **kwargs,
+    ):
+        wanted = scores or return_attention_scores
+        with captured_arguments(layer) as projected:
+            output = original(
+                query,
+                value,
+                key=key,
+                query_mask=query_mask,
+                value_mask=value_mask,
+                key_mask=key_mask,
+                attention_mask=attention_mask,
+                return_attention_scores=wanted,
+                **kwargs,
+            )
+        same = noted.pop() if noted else query is (value if key is None else key)
+        masks = query_mask, both(value_mask, key_mask), attention_mask
+        axes = getattr(layer, "_attention_axes", None)
+        *projected, query_mask, key_mask, attention_mask = flatten_axes(
+            *projected[0], *masks, axes
+        )
+        masks = token_masks(query_mask, key_mask, attention_mask, same)
+        weights = flatten_scores(_numpy(output[1]), axes) if wanted else None
+        calls.append((found.path, _make_record(*projected, *masks, weights)))
+        return output if return_attention_scores or not wanted else output[0]
+
+    return call
+
+
+def _adapted_recording_call(found, adapter, noted, calls, scores, original):
+    """As `_recording_call` for a class that has an adapter; without scores."""
+    layer = found.layer
+    heads = adapter.num_heads(layer)
+
+    def call(*args, **kwargs):
+        given = arguments_by_name(type(layer).call.__get__(layer), args, kwargs)
+        with adapter.capture(layer) as pairs:
+            output = original(*args, **kwargs)
+        same = noted.pop() if noted else adapter.is_self_attention(layer, given)
+        for query, key, *masks in adapter.masked_pairs(layer, given, same, pairs):
+            key = ops.repeat(key, heads // key.shape[2], axis=2)
+            calls.append((found.path, _make_record(query, key, *masks, None)))
+        return output
+
+    return call
+
+
+def _make_record(query, key, query_mask, key_mask, scores):
+    query, key = _numpy(query), _numpy(key)
+    return AttentionRecord(
+        query, key, _mask(query_mask, query), _mask(key_mask, key), scores
+    )
+
+
+def _numpy(tensor):
+    return ops.convert_to_numpy(ops.cast(tensor, "float32"))
+
+
+def _mask(mask, tokens):
+    if mask is None:
+        return np.ones(tokens.shape[:2], bool)
+    mask = ops.convert_to_numpy(ops.cast(mask, "bool"))
+    return np.broadcast_to(mask, tokens.shape[:2])
+
+
+def _concatenate(records):
+    columns = {
+        field.name: [getattr(record, field.name) for record in records]
+        for field in fields(AttentionRecord)
+    }
+    return AttentionRecord(
+        **{
+            name: None if parts[0] is None else np.concatenate(parts)
+            for name, parts in columns.items()
+        }
+    )
