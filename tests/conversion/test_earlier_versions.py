@@ -42,6 +42,6 @@ def test_containers_of_0_1_0(form):
     expected = np.load(SAVED / "backbone.npy")
     np.testing.assert_allclose(output, expected, rtol=1e-5, atol=1e-6)
     assert alignments(backbone) == [
-        "ConditionalTransportAlignment",
-        "MaximumMeanDiscrepancyAlignment",
+        "ConditionalTransport",
+        "MaximumMeanDiscrepancy",
     ]
