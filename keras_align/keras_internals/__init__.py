@@ -1,4 +1,4 @@
-"""The one place that uses private names of Keras (3.15)."""
+"""The one place that uses private names of Keras; `ledger` lists them."""
 
 from keras_align.keras_internals.calls import (
     after_compute_loss,
@@ -18,9 +18,7 @@ from keras_align.keras_internals.compiling import (
     variable_scope,
 )
 from keras_align.keras_internals.distributing import (
-    added_losses,
     apply_across_replicas,
-    compute_loss,
     is_multi_worker,
     track_loss,
 )
@@ -56,7 +54,6 @@ from keras_align.keras_internals.unsaved_state import UnsavedState
 __all__ = [
     "DataOfFit",
     "UnsavedState",
-    "added_losses",
     "after_compute_loss",
     "apply_across_replicas",
     "batches_and_accumulation",
@@ -64,7 +61,6 @@ __all__ = [
     "build_with_local_batches",
     "called_root",
     "compile_arguments",
-    "compute_loss",
     "execute_step_by_step",
     "flattened",
     "fresh_optimizer",

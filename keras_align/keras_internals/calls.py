@@ -1,6 +1,8 @@
 """The call of a layer that is going on."""
 
 import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 from keras.src.backend.common import global_state
@@ -13,12 +15,12 @@ from keras.src.backend.common.variables import AutocastScope
 from keras.src.trainers.compile_utils import CompileMetrics
 
 
-def token_mask(tensor):
+def token_mask(tensor: Any) -> Any:
     """The mask that an `Embedding` with `mask_zero` left on a tensor, or `None`."""
     return get_keras_mask(tensor)
 
 
-def called_root():
+def called_root() -> keras.Layer | None:
     """The outermost layer or model of the call that is going on, or `None`.
 
     There is none while a `keras.RematScope` computes a layer again. In a stateless step
@@ -28,13 +30,13 @@ def called_root():
     return None if context is None else context.entry_layer
 
 
-def training_of_call():
+def training_of_call() -> bool | None:
     """Whether the call that is going on is one of training; `None` if unknown."""
     context = global_state.get_global_attribute("current_call_ctx")
     return None if context is None else context.get_value("training")
 
 
-def notes_of_step():
+def notes_of_step() -> dict[str, Any]:
     """A dict that lives as long as the step that is going on.
 
     A step is an outermost call of Keras with all calls inside it, or a stateless step.
@@ -47,12 +49,12 @@ def notes_of_step():
     return {} if step is None else vars(step).setdefault("keras_align_notes", {})
 
 
-def in_stateless_step():
+def in_stateless_step() -> bool:
     """Whether the state of this step is passed through functions, as JAX's is."""
     return in_stateless_scope()
 
 
-def has_losses_of_step(layer):
+def has_losses_of_step(layer: keras.Layer) -> bool:
     """Whether a stateless step holds losses that the layer added earlier in it.
 
     There each call of an inner layer is an outermost one, before which Keras clears the
@@ -64,7 +66,7 @@ def has_losses_of_step(layer):
     return scope.collect_losses and any(id(x) in layer._loss_ids for x in scope.losses)
 
 
-def after_compute_loss(model, action):
+def after_compute_loss(model: keras.Model, action: Callable[[], Any]) -> None:
     """Calls `action` once, after the `compute_loss` of a step that is being traced.
 
     In a stateless step only that method sees both the state that `call` has written and
@@ -74,7 +76,7 @@ def after_compute_loss(model, action):
         return
     original = model.compute_loss
 
-    def compute_loss(*args, **kwargs):
+    def compute_loss(*args: Any, **kwargs: Any) -> Any:
         del model.__dict__["compute_loss"]
         loss = original(*args, **kwargs)
         if in_stateless_scope():
@@ -85,7 +87,7 @@ def after_compute_loss(model, action):
 
 
 @contextlib.contextmanager
-def full_precision():
+def full_precision() -> Iterator[None]:
     """Lets variables be read as they are; also serves as a decorator.
 
     In a layer of mixed precision they are read as float16 or bfloat16 otherwise, where
@@ -95,7 +97,7 @@ def full_precision():
         yield
 
 
-def is_traced():
+def is_traced() -> bool:
     """Whether variables have no values now, as a graph or stateless step is made."""
     if keras.backend.backend() != "tensorflow":
         return in_stateless_scope()
@@ -104,6 +106,6 @@ def is_traced():
     return in_stateless_scope() or not tf.executing_eagerly()
 
 
-def is_compile_metrics(metric):
+def is_compile_metrics(metric: keras.metrics.Metric) -> bool:
     """Whether a metric stands for all that `compile` was given."""
     return isinstance(metric, CompileMetrics)

@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+from typing import Any
 
 import keras
 
@@ -12,13 +13,13 @@ _WEIGHT_DECAY = (
 )
 
 
-def variable_scope(model):
+def variable_scope(model: keras.Model) -> contextlib.AbstractContextManager:
     """The scope of the `tf.distribute` strategy that the model was created under."""
-    strategy = getattr(model, "_distribute_strategy", None)
+    strategy = getattr(model, "distribute_strategy", None)  # on TensorFlow alone
     return contextlib.nullcontext() if strategy is None else strategy.scope()
 
 
-def compile_arguments(model):
+def compile_arguments(model: keras.Model) -> dict[str, Any]:
     """The arguments with which the model was compiled, as given or set since.
 
     Raises:
@@ -36,14 +37,14 @@ def compile_arguments(model):
     return arguments
 
 
-def _set_since(model):
+def _set_since(model: keras.Model) -> dict[str, Any]:
     """What attributes of a compiled model say now, where it was set afterwards."""
     given, since = model._compile_config.config, {"run_eagerly": model.run_eagerly}
     jit_compile = given.get("jit_compile", "auto")
     if jit_compile == "auto":
         jit_compile = model._resolve_auto_jit_compile()
-    if model._jit_compile not in (None, jit_compile):
-        since["jit_compile"] = model._jit_compile
+    if model.jit_compile != jit_compile:
+        since["jit_compile"] = model.jit_compile
     optimizer, known = given.get("optimizer"), keras.optimizers.Optimizer
     inner = innermost_optimizer(model.optimizer)
     if isinstance(optimizer, known) and innermost_optimizer(optimizer) is not inner:
@@ -51,7 +52,7 @@ def _set_since(model):
     return since
 
 
-def _own_compile_parameters(cls):
+def _own_compile_parameters(cls: type[keras.Model]) -> set[str]:
     """Names of the arguments that overridden `compile`s take beyond Keras's own."""
     known = inspect.signature(keras.Model.compile).parameters
     names = set()
@@ -64,12 +65,14 @@ def _own_compile_parameters(cls):
     return names - set(known)
 
 
-def innermost_optimizer(optimizer):
+def innermost_optimizer(
+    optimizer: keras.optimizers.Optimizer,
+) -> keras.optimizers.Optimizer:
     """The optimizer that a `LossScaleOptimizer` holds, or the optimizer itself."""
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
-def fresh_optimizer(optimizer):
+def fresh_optimizer(optimizer: Any) -> Any:
     """An equal optimizer without slots; the same one if it has none yet."""
     if not isinstance(optimizer, keras.optimizers.Optimizer) or not optimizer.built:
         return optimizer

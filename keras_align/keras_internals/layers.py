@@ -2,28 +2,32 @@
 
 import contextlib
 import functools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import keras
 
 _MISSING = object()
 
 
-def sublayers(layer):
+def sublayers(layer: keras.Layer) -> list[keras.Layer]:
     """The layers that `layer` tracks, in the order of its variables."""
     return list(layer._layers)
 
 
-def flattened(layer):
+def flattened(layer: keras.Layer) -> Iterator[keras.Layer]:
     """The layer and all layers inside it, at any depth."""
     return layer._flatten_layers()
 
 
 @contextlib.contextmanager
-def without_variables(layer, left_out):
+def without_variables(
+    layer: keras.Layer, left_out: Iterable[keras.Variable]
+) -> Iterator[None]:
     """Lets a layer save and load its own variables as if it did not have some."""
     before = layer._trainable_variables, layer._non_trainable_variables
-    left_out = set(map(id, left_out))
-    kept = ([x for x in each if id(x) not in left_out] for each in before)
+    omitted = set(map(id, left_out))
+    kept = ([x for x in each if id(x) not in omitted] for each in before)
     names = "_trainable_variables", "_non_trainable_variables"
     vars(layer).update(zip(names, kept, strict=True))
     try:
@@ -33,7 +37,7 @@ def without_variables(layer, left_out):
 
 
 @contextlib.contextmanager
-def unlocked(layer):
+def unlocked(layer: keras.Layer) -> Iterator[None]:
     """Lets a built layer take and lose sublayers and metrics."""
     locked = layer._tracker.locked
     layer._tracker.unlock()
@@ -44,18 +48,18 @@ def unlocked(layer):
             layer._tracker.lock()
 
 
-def name_scope(layer):
+def name_scope(layer: keras.Layer) -> contextlib.AbstractContextManager:
     """The scope in which variables get paths below that of the built `layer`."""
     return layer._open_name_scope()
 
 
-def track_first(layer, sublayer):
+def track_first(layer: keras.Layer, sublayer: keras.Layer) -> None:
     """Moves a tracked sublayer to where a constructor would have tracked it."""
     layer._layers.remove(sublayer)
     layer._layers.insert(0, sublayer)
 
 
-def remove_attributes(layer, names):
+def remove_attributes(layer: keras.Layer, names: Iterable[str]) -> None:
     """Deletes attributes and everything that tracks their values."""
     with unlocked(layer):
         layer._clear_losses()
@@ -68,14 +72,14 @@ def remove_attributes(layer, names):
             delattr(layer, name)
 
 
-def track_parameters(model):
+def track_parameters(model: keras.Layer) -> None:
     """Lets the parameters that PyTorch sees be those of the variables again."""
     for layer in flattened(model):
         if hasattr(layer, "_torch_params"):
             layer._track_variables()
 
 
-def when_built(layer, action):
+def when_built(layer: keras.Layer, action: Callable[[], Any]) -> None:
     """Calls `action` now if the layer is built, else as soon as it will be."""
     if layer.built:
         action()
@@ -83,7 +87,7 @@ def when_built(layer, action):
     build = layer.build
 
     @functools.wraps(build)
-    def build_and_act(*args, **kwargs):
+    def build_and_act(*args: Any, **kwargs: Any) -> None:
         build(*args, **kwargs)
         layer.__dict__["build"] = build
         action()
@@ -91,12 +95,12 @@ def when_built(layer, action):
     layer.__dict__["build"] = build_and_act
 
 
-def has_build(layer):
+def has_build(layer: keras.Layer) -> bool:
     """Whether the layer's class has a `build` of its own."""
-    return not getattr(layer.build, "_is_default", False)
+    return type(layer).build is not keras.Layer.build
 
 
-def last_activation(model):
+def last_activation(model: keras.Model) -> Any:
     """The activation that a functional model's output comes from, `None` if unknown."""
     operation = model.outputs[0]._keras_history.operation
     if isinstance(operation, keras.Model) and getattr(operation, "outputs", None):

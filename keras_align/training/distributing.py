@@ -1,13 +1,21 @@
 """`fit` and `evaluate` under the strategies of `tf.distribute`."""
 
+from __future__ import annotations
+
 import functools
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from keras_align import keras_internals
 
+if TYPE_CHECKING:
+    import tensorflow as tf
 
-def distribute(model, jit_compile=True):
+
+def distribute(model: keras.Model, jit_compile: bool = True) -> keras.Model:
     """Lets `fit` and `evaluate` run as they should under a `tf.distribute` strategy.
 
     Keras's own training loop, with its progress bar, metrics, callbacks and
@@ -73,7 +81,7 @@ def distribute(model, jit_compile=True):
     return model
 
 
-def _check(model):
+def _check(model: keras.Model) -> None:
     own = [
         name
         for name in ("train_step", "test_step")
@@ -98,7 +106,7 @@ def _check(model):
     _sums_samples(model)
 
 
-def _sums_samples(model):
+def _sums_samples(model: keras.Model) -> bool:
     """Whether the losses given to `compile` are sums over samples, no means."""
     losses = [x for x in keras.tree.flatten(model.loss) if x is not None]
     sums = {getattr(loss, "reduction", None) == "sum" for loss in losses}
@@ -110,7 +118,7 @@ def _sums_samples(model):
     return sums == {True}
 
 
-def _train_step(model, jit_compile, data):
+def _train_step(model: keras.Model, jit_compile: bool, data: Any) -> dict[str, Any]:
     """One step of one replica, as `keras.Model.train_step`."""
     import tensorflow as tf
 
@@ -133,7 +141,7 @@ def _train_step(model, jit_compile, data):
     return _logs(model, x, y, outputs, sample_weight, loss, samples)
 
 
-def _test_step(model, jit_compile, data):
+def _test_step(model: keras.Model, jit_compile: bool, data: Any) -> dict[str, Any]:
     """The evaluation of a batch of one replica, as `keras.Model.test_step`."""
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
     samples = _samples(x)
@@ -148,25 +156,39 @@ def _test_step(model, jit_compile, data):
     return _logs(model, x, y, outputs, sample_weight, loss, samples)
 
 
-def _loss(model, x, y, outputs, sample_weight, share, training):
+def _loss(
+    model: keras.Model,
+    x: Any,
+    y: Any,
+    outputs: Any,
+    sample_weight: Any,
+    share: tf.Tensor,
+    training: bool,
+) -> tf.Tensor:
     """What this replica adds to the loss of the batch.
 
     Keras has divided means over samples, and all added losses, by the number of
-    replicas; `share` makes them this replica's part of the mean over all samples.
+    replicas; `share` makes them this replica's share of the mean over all samples.
     """
     import tensorflow as tf
 
-    loss = keras_internals.compute_loss(model, x, y, outputs, sample_weight, training)
+    # A `compute_loss` of the user may be one without the argument `training`.
+    takes_training = (
+        "training" in inspect.signature(type(model).compute_loss).parameters
+    )
+    options = {"training": training} if takes_training else {}
+    loss = model.compute_loss(x, y, outputs, sample_weight, **options)
     share = tf.cast(share, loss.dtype)
     scaled = loss * share
     if _sums_samples(model):
-        added = keras_internals.added_losses(model)
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        added = sum(map(tf.reduce_sum, model.losses), 0.0) / replicas
         scaled = loss + added * (share - 1.0)
     # The mean of no sample is not a number.
     return tf.where(share > 0.0, scaled, tf.zeros_like(scaled))
 
 
-def _compiled(jit_compile):
+def _compiled(jit_compile: bool) -> Callable[[Callable], Callable]:
     """Decorates what a replica computes, for XLA or not at all.
 
     It is called whenever `fit` traces its step, so it never knows former weights.
@@ -178,26 +200,34 @@ def _compiled(jit_compile):
     return tf.function(jit_compile=True)
 
 
-def _samples(x):
+def _samples(x: Any) -> tf.Tensor:
     """Number of samples of this replica."""
     import tensorflow as tf
 
     return tf.shape(next(x for x in keras.tree.flatten(x) if x is not None))[0]
 
 
-def _share(samples):
+def _share(samples: tf.Tensor) -> tf.Tensor:
     """The samples of this replica relative to the mean of all replicas."""
     import tensorflow as tf
 
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     if replicas == 1:
-        return 1.0
+        return tf.ones(())
     count = tf.cast(samples, "float32")
     total = tf.distribute.get_replica_context().all_reduce("SUM", count)
     return count * replicas / total
 
 
-def _logs(model, x, y, outputs, sample_weight, loss, samples):
+def _logs(
+    model: keras.Model,
+    x: Any,
+    y: Any,
+    outputs: Any,
+    sample_weight: Any,
+    loss: tf.Tensor,
+    samples: tf.Tensor,
+) -> dict[str, Any]:
     """Updates the metrics of this replica and returns their values."""
     import tensorflow as tf
 
@@ -212,7 +242,7 @@ def _logs(model, x, y, outputs, sample_weight, loss, samples):
     return logs
 
 
-def _is_tpu(strategy):
+def _is_tpu(strategy: tf.distribute.Strategy) -> bool:
     import tensorflow as tf
 
     return isinstance(strategy, tf.distribute.TPUStrategy)
