@@ -22,9 +22,12 @@ TEST = [
     "httpx>=0.28,<1",
     "hypothesis>=6.100",
     "jax>=0.5",
+    "mypy>=2.4,<2.5",
     "POT>=0.9.5",
     "pytest>=8",
     "pytest-xdist>=3.6",
+    "PyYAML>=6",
+    "ruff>=0.17,<0.18",
     "torch==2.13.0",
 ]
 
@@ -39,6 +42,7 @@ setuptools.setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=setuptools.find_packages(include=["keras_align", "keras_align.*"]),
+    package_data={"keras_align": ["py.typed"]},
     python_requires=">=3.11,<3.14",
     install_requires=[
         "keras>=3.15,<3.16",

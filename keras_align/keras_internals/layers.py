@@ -15,7 +15,7 @@ def sublayers(layer: keras.Layer) -> list[keras.Layer]:
     return list(layer._layers)
 
 
-def flattened(layer: keras.Layer) -> Iterator[keras.Layer]:
+def flattened(layer: keras.Layer) -> Iterable[keras.Layer]:
     """The layer and all layers inside it, at any depth."""
     return layer._flatten_layers()
 

@@ -172,11 +172,9 @@ def _loss(
     """
     import tensorflow as tf
 
-    # A `compute_loss` of the user may be one without the argument `training`.
-    takes_training = (
-        "training" in inspect.signature(type(model).compute_loss).parameters
-    )
-    options = {"training": training} if takes_training else {}
+    # A user's `compute_loss` may be one without the argument `training`.
+    known = inspect.signature(type(model).compute_loss).parameters
+    options = {"training": training} if "training" in known else {}
     loss = model.compute_loss(x, y, outputs, sample_weight, **options)
     share = tf.cast(share, loss.dtype)
     scaled = loss * share

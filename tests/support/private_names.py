@@ -7,21 +7,22 @@ from collections.abc import Iterator
 
 PRIVATE = re.compile(r"_[a-z]\w*")
 KERAS_SOURCE = re.compile(r"(keras|keras_hub|keras_nlp)\.src\b")
-OWN = {"self", "cls"}
-OTHER_LIBRARIES = {"os"}  # `os._exit` is documented
+DOCUMENTED = {"_asdict", "_exit"}  # of named tuples and of `os`
 
 
 def defined_in(files: list[pathlib.Path]) -> set[str]:
-    """Private names that files define as methods, attributes or keys."""
+    """Names that files define as functions, classes, variables, attributes or keys."""
     names = set()
     for node in _nodes(files):
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            names.add(node.name)
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            names.add(node.id)
-        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-            if isinstance(node.value, ast.Name) and node.value.id in OWN:
-                names.add(node.attr)
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                names.add(node.name)
+            case ast.Name(id=name, ctx=ast.Store()):
+                names.add(name)
+            case ast.Attribute(ast.Name("self" | "cls"), name, ast.Store()):
+                names.add(name)
+            case ast.Subscript(_, ast.Constant(str(name)), ast.Store()):
+                names.add(name)
     return names
 
 
@@ -33,26 +34,28 @@ def used_in(file: pathlib.Path, own: set[str], keras: set[str]) -> Iterator[str]
         own: names that the package defines itself.
         keras: names that are Keras's even where the package defines them, too.
     """
-    others = keras | {"src"}
     for node in _nodes([file]):
-        if isinstance(node, ast.ImportFrom) and KERAS_SOURCE.match(node.module or ""):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.Import):
-            yield from (x.name for x in node.names if KERAS_SOURCE.match(x.name))
-        for name in _names(node):
-            if name in others or (PRIVATE.fullmatch(name) and name not in own):
+        yield from _imported(node)
+        for name in _named(node):
+            foreign = PRIVATE.fullmatch(name) and name not in own | DOCUMENTED
+            if foreign or name in keras:
                 yield name
 
 
-def _names(node: ast.AST) -> Iterator[str]:
-    if isinstance(node, ast.Attribute):
-        value = node.value
-        if not (isinstance(value, ast.Name) and value.id in OTHER_LIBRARIES):
-            yield node.attr
-    elif isinstance(node, ast.FunctionDef):
-        yield node.name
-    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-        yield node.value
+def _imported(node: ast.AST) -> Iterator[str]:
+    match node:
+        case ast.ImportFrom(module=str(module)) if KERAS_SOURCE.match(module):
+            yield from (alias.name for alias in node.names)
+        case ast.Import():
+            yield from (x.name for x in node.names if KERAS_SOURCE.match(x.name))
+
+
+def _named(node: ast.AST) -> Iterator[str]:
+    match node:
+        case ast.Attribute(attr=name) | ast.FunctionDef(name=name):
+            yield name
+        case ast.Constant(str(name)):
+            yield name
 
 
 def _nodes(files: list[pathlib.Path]) -> Iterator[ast.AST]:
