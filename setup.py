@@ -16,18 +16,17 @@ NLP = ["keras-nlp>=0.32,<0.33", "tensorflow-text>=2.21,<2.22", "safetensors>=0.4
 VIZ = ["matplotlib>=3.8", "scikit-learn>=1.4"]
 SERVE = ["starlette>=1.10,<2", "uvicorn>=0.54,<1", "tensorflow-text>=2.21,<2.22"]
 EXAMPLES = [*NLP, *VIZ]
+LINT = ["mypy>=2.4,<2.5", "ruff>=0.17,<0.18"]
 TEST = [
     *EXAMPLES,
+    *LINT,
     *SERVE,
     "httpx>=0.28,<1",
     "hypothesis>=6.100",
     "jax>=0.5",
-    "mypy>=2.4,<2.5",
     "POT>=0.9.5",
     "pytest>=8",
     "pytest-xdist>=3.6",
-    "PyYAML>=6",
-    "ruff>=0.17,<0.18",
     "torch==2.13.0",
 ]
 
@@ -55,6 +54,7 @@ setuptools.setup(
         "viz": VIZ,
         "serve": SERVE,
         "examples": EXAMPLES,
+        "lint": LINT,
         "test": TEST,
     },
     classifiers=[
