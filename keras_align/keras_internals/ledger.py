@@ -107,4 +107,6 @@ LEDGER = (
     ),
     PrivateName(ATTENTION, "_compute_attention", "projected queries and keys"),
     PrivateName(GROUPED, "_compute_attention", "projected queries and keys"),
+    PrivateName(GROUPED, "_query_dense", "the projection of queries"),
+    PrivateName(GROUPED, "_key_dense", "the projection of keys"),
 )

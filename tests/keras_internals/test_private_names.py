@@ -58,6 +58,12 @@ def built_layer():
     return layer
 
 
+def grouped_attention():
+    layer = keras.layers.GroupedQueryAttention(2, 2, 1)
+    layer.build((None, 3, 4), (None, 3, 4))
+    return layer
+
+
 def epoch_iterator():
     from keras.src.trainers.epoch_iterator import EpochIterator
 
@@ -70,6 +76,7 @@ INSTANCES = {
     ledger.MODEL: compiled_model,
     ledger.OPTIMIZER: built_optimizer,
     ledger.ITERATOR: epoch_iterator,
+    ledger.GROUPED: grouped_attention,
     "keras.KerasTensor": lambda: keras.Input((2,)),
 }
 
