@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
+from keras.optimizers import Optimizer
 
 from keras_align.keras_internals.compiling import innermost_optimizer
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-Optimizer = keras.optimizers.Optimizer
 Gradients = Sequence[Any]  # tensors, and `None` for weights without one
 Weights = Sequence[keras.Variable]
 

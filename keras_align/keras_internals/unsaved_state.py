@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 class UnsavedState(keras.random.SeedGenerator):
@@ -22,7 +23,7 @@ class UnsavedState(keras.random.SeedGenerator):
         state: `keras.Variable`.
     """
 
-    def __init__(self, initial, name: str, summed: bool = False):
+    def __init__(self, initial: ArrayLike, name: str, summed: bool = False):
         self.name, self.initial = name, np.asarray(initial, "float32")
         of_replicas = {"aggregation": "sum", "synchronization": "on_read"}
         self.state = keras.Variable(

@@ -128,7 +128,7 @@ def _train_step(model: keras.Model, jit_compile: bool, data: Any) -> dict[str, A
     samples = _samples(x)
 
     @_compiled(jit_compile)
-    def compute(x, y, sample_weight, share):
+    def compute(x: Any, y: Any, sample_weight: Any, share: tf.Tensor) -> tuple:
         with tf.GradientTape() as tape:
             outputs = model(x, training=True)
             loss = _loss(model, x, y, outputs, sample_weight, share, training=True)
@@ -147,7 +147,7 @@ def _test_step(model: keras.Model, jit_compile: bool, data: Any) -> dict[str, An
     samples = _samples(x)
 
     @_compiled(jit_compile)
-    def compute(x, y, sample_weight, share):
+    def compute(x: Any, y: Any, sample_weight: Any, share: tf.Tensor) -> tuple:
         outputs = model(x, training=False)
         loss = _loss(model, x, y, outputs, sample_weight, share, training=False)
         return outputs, loss
