@@ -1,6 +1,7 @@
 """Finds private names that source files use and do not define."""
 
 import ast
+import functools
 import pathlib
 import re
 from collections.abc import Iterator
@@ -60,4 +61,9 @@ def _named(node: ast.AST) -> Iterator[str]:
 
 def _nodes(files: list[pathlib.Path]) -> Iterator[ast.AST]:
     for file in files:
-        yield from ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        yield from _tree(file)
+
+
+@functools.cache
+def _tree(file: pathlib.Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
