@@ -19,7 +19,7 @@ MODEL = "keras.Model"
 OPTIMIZER = "keras.optimizers.Optimizer"
 ITERATOR = f"{ITERATORS}.EpochIterator"
 ATTENTION = "keras.layers.MultiHeadAttention"
-GROUPED = "keras.layers.GroupedQueryAttention"
+GROUPED = "keras.layers.GroupQueryAttention"
 
 
 class PrivateName(NamedTuple):

@@ -59,7 +59,7 @@ def built_layer():
 
 
 def grouped_attention():
-    layer = keras.layers.GroupedQueryAttention(2, 2, 1)
+    layer = keras.layers.GroupQueryAttention(2, 2, 1)
     layer.build((None, 3, 4), (None, 3, 4))
     return layer
 
