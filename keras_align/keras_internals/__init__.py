@@ -1,5 +1,6 @@
 """The one place that uses private names of Keras (3.15)."""
 
+from keras_align.keras_internals.attention import COMPUTE_ATTENTION, PROJECTIONS
 from keras_align.keras_internals.calls import (
     called_root,
     full_precision,
@@ -49,6 +50,8 @@ from keras_align.keras_internals.resuming import (
 )
 
 __all__ = [
+    "COMPUTE_ATTENTION",
+    "PROJECTIONS",
     "DataOfFit",
     "added_losses",
     "apply_across_replicas",

@@ -1,73 +1,37 @@
 """What the aligned subclasses of the attention layers of Keras share."""
 
-import contextlib
+from typing import Any
 
-from keras_align.adapters.capturing import captured_arguments
-from keras_align.adapters.token_masks import both, token_masks
-from keras_align.layers.aligned_attention import AlignedAttention
+import keras
 
-_INPUTS = ("query", "value", "key")
-_NOTHING = contextlib.nullcontext(())
+from keras_align.adapters.keras_attention import KERAS_ADAPTER
+from keras_align.layers.adapted_attention import AdaptedAttention
+
+# What Keras takes for these arguments.
+Initializer = str | dict[str, Any] | keras.initializers.Initializer
+Regularizer = str | dict[str, Any] | keras.regularizers.Regularizer | None
+Constraint = str | dict[str, Any] | keras.constraints.Constraint | None
+_Shape = tuple[int | None, ...]
 
 
-class AlignedKerasAttention(AlignedAttention):
-    """Mixin for a layer with the call arguments of `keras.layers.MultiHeadAttention`.
+class AlignedKerasAttention(AdaptedAttention):
+    """Mixin for the attention layers of Keras: `build` and the config."""
 
-    That layer attends in `_compute_attention`.
-    """
+    adapter = KERAS_ADAPTER
 
-    def __call__(self, *args, **kwargs):
-        # Before casts, which make two tensors of one.
-        given = {**dict(zip(_INPUTS, args, strict=False)), **kwargs}
-        query, source = given.get("query"), given.get("key")
-        source = given.get("value") if source is None else source
-        self._self_attention = query is source and query is not None
-        return super().__call__(*args, **kwargs)
-
-    def call(
+    def build(
         self,
-        query,
-        value,
-        key=None,
-        query_mask=None,
-        value_mask=None,
-        key_mask=None,
-        attention_mask=None,
-        return_attention_scores=False,
-        training=None,
-        use_causal_mask=False,
-    ):
-        training_call = training and self.alignment is not None
-        if self._alignment_tracker is not None and self._calls == 0:
-            self._alignment_tracker.reporting = bool(training)
-        captured = captured_arguments(self) if training_call else _NOTHING
-        with captured as projected:
-            outputs = super().call(
-                query,
-                value,
-                key=key,
-                query_mask=query_mask,
-                value_mask=value_mask,
-                key_mask=key_mask,
-                attention_mask=attention_mask,
-                return_attention_scores=return_attention_scores,
-                training=training,
-                use_causal_mask=use_causal_mask,
-            )
-        if projected:
-            source = value if key is None else key
-            same = query is source or bool(self._self_attention)
-            key_mask = both(value_mask, key_mask)
-            query, key, *masks = self._flatten(
-                *projected[0], query_mask, key_mask, attention_mask
-            )
-            self._add_alignment_loss(query, key, *token_masks(*masks, same))
-        return outputs
+        query_shape: _Shape,
+        value_shape: _Shape,
+        key_shape: _Shape | None = None,
+    ) -> None:
+        # Keras keeps this method in the object, which may be plain when it is called.
+        aligned = isinstance(self, AlignedKerasAttention)
+        plain = self.plain_class if aligned else type(self)
+        plain.build(self, query_shape, value_shape, key_shape)
+        if aligned:
+            self._build_alignment()
 
-    def _flatten(self, query, key, query_mask, key_mask, attention_mask):
-        """Brings inputs with several token axes to `(B, T, N, H)`, `(B, S, N, H)`."""
-        return query, key, query_mask, key_mask, attention_mask
-
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         plain = {"alignment": None, "alignment_weight": self._weight_value}
         return {**super().get_config(), **(self.alignment_options or plain)}
