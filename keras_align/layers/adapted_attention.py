@@ -44,8 +44,7 @@ class AdaptedAttention(AlignedAttention):
         training = given.get("training")
         if training is None:
             training = keras_internals.training_of_call()
-        if self._calls == 0:
-            self._alignment_tracker.reporting = bool(training)
+        training = self._notes_training(training)
         with self.adapter.capture(self) if training else _NOTHING as pairs:
             outputs = self._plain_call(*args, **kwargs)
         if training:
@@ -55,7 +54,7 @@ class AdaptedAttention(AlignedAttention):
         return outputs
 
     @property
-    def _matched_shape(self):
+    def alignment_shape(self):
         return self.adapter.num_key_heads(self), self.adapter.head_size(self)
 
     def _match_heads(self, query, key, query_mask, key_mask):
@@ -87,6 +86,7 @@ def adapted_class(plain, adapter):
         "__module__": plain.__module__,
         "__qualname__": plain.__qualname__,
         "call": aligned_call(plain.call),
+        "get_config": plain.get_config,  # what holds the layer describes its alignment
         "plain_class": plain,
         "adapter": adapter,
     }

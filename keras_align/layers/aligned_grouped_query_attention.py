@@ -5,18 +5,14 @@ from typing import Any
 import keras
 from keras import layers
 
+from keras_align.adapters.keras_attention import KERAS_ADAPTER
 from keras_align.alignments import Alignment
-from keras_align.layers.adapted_attention import aligned_call
-from keras_align.layers.aligned_keras_attention import (
-    AlignedKerasAttention,
-    Constraint,
-    Initializer,
-    Regularizer,
-)
+from keras_align.layers.adapted_attention import AdaptedAttention, aligned_call
+from keras_align.layers.argument_types import Constraint, Initializer, Regularizer
 
 
 @keras.saving.register_keras_serializable(package="keras_align")
-class AlignedGroupedQueryAttention(AlignedKerasAttention, layers.GroupQueryAttention):
+class AlignedGroupedQueryAttention(AdaptedAttention, layers.GroupQueryAttention):
     """`keras.layers.GroupQueryAttention` with alignment of keys and queries.
 
     Each key head is matched with the queries of all heads of its group together (the
@@ -60,6 +56,7 @@ class AlignedGroupedQueryAttention(AlignedKerasAttention, layers.GroupQueryAtten
     """
 
     plain_class = layers.GroupQueryAttention
+    adapter = KERAS_ADAPTER
 
     def __init__(
         self,
@@ -90,8 +87,9 @@ class AlignedGroupedQueryAttention(AlignedKerasAttention, layers.GroupQueryAtten
             *(kernel_initializer, bias_initializer),
             *(kernel_regularizer, bias_regularizer, activity_regularizer),
             *(kernel_constraint, bias_constraint, use_gate, seed),
+            alignment=alignment,
+            alignment_weight=alignment_weight,
             **kwargs,
         )
-        self._set_alignment(alignment, alignment_weight)
 
     call = aligned_call(layers.GroupQueryAttention.call)

@@ -6,18 +6,14 @@ from typing import Any
 import keras
 from keras import layers
 
+from keras_align.adapters.keras_attention import KERAS_ADAPTER
 from keras_align.alignments import Alignment
-from keras_align.layers.adapted_attention import aligned_call
-from keras_align.layers.aligned_keras_attention import (
-    AlignedKerasAttention,
-    Constraint,
-    Initializer,
-    Regularizer,
-)
+from keras_align.layers.adapted_attention import AdaptedAttention, aligned_call
+from keras_align.layers.argument_types import Constraint, Initializer, Regularizer
 
 
 @keras.saving.register_keras_serializable(package="keras_align")
-class AlignedMultiHeadAttention(AlignedKerasAttention, layers.MultiHeadAttention):
+class AlignedMultiHeadAttention(AdaptedAttention, layers.MultiHeadAttention):
     """`keras.layers.MultiHeadAttention` with alignment of keys and queries.
 
     In training the layer adds, through `add_loss`, `alignment_weight` times the
@@ -61,6 +57,7 @@ class AlignedMultiHeadAttention(AlignedKerasAttention, layers.MultiHeadAttention
     """
 
     plain_class = layers.MultiHeadAttention
+    adapter = KERAS_ADAPTER
 
     def __init__(
         self,
@@ -93,8 +90,9 @@ class AlignedMultiHeadAttention(AlignedKerasAttention, layers.MultiHeadAttention
             *(kernel_initializer, bias_initializer),
             *(kernel_regularizer, bias_regularizer, activity_regularizer),
             *(kernel_constraint, bias_constraint, use_gate, seed),
+            alignment=alignment,
+            alignment_weight=alignment_weight,
             **kwargs,
         )
-        self._set_alignment(alignment, alignment_weight)
 
     call = aligned_call(layers.MultiHeadAttention.call)

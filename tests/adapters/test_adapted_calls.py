@@ -4,8 +4,8 @@ import keras
 import keras_hub
 import numpy as np
 import pytest
+from attention_classes import Idle
 from keras import ops
-from test_adapters import Idle
 
 from keras_align import alignments
 from keras_align.adapters import AttentionAdapter, register_attention, registry
