@@ -1,31 +1,33 @@
 """Where an attention class keeps its queries, its keys and its mask."""
 
 import contextlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
 
 import keras
 from keras import ops
 
+from keras_align import keras_internals
 from keras_align.adapters import captured, usual_names
 from keras_align.adapters.capturing import calling_method, captured_arguments, watched
-from keras_align.adapters.token_masks import both, masks_of_list, token_masks
+from keras_align.adapters.tokens_of_call import USUAL, TokensOfCall
 from keras_align.adapters.usual_names import check_parameter, first_number
 
-_ATTEND = "_compute_attention"
-_USUAL = "usual"
+_ATTEND = keras_internals.COMPUTE_ATTENTION
 
 
-class AttentionAdapter:
+class AttentionAdapter(TokensOfCall):
     """Tells the alignment what it must know about an attention class.
 
     By default everything is found under the usual names. Queries and keys are the first
     two arguments of the layer's method `_compute_attention`; in a layer without one
     they are the outputs of its query and key projections. So they are taken as late as
-    possible: after normalisation and rotary embedding where the class has such a
-    method. What meets in the attention scores is what should be alike; and a rotation
-    by the position turns queries and keys alike, so in self-attention it takes nothing
-    from their agreement.
+    possible, after normalisation and rotary embedding where the class has such a
+    method: the vectors whose products are the attention scores should follow one
+    distribution.
 
-    Subclass it for a class that does otherwise, and override what differs.
+    Subclass it for a class that works differently, and override what differs.
 
     Args:
         query: string, attribute that holds the layer which projects queries. `None`,
@@ -71,30 +73,29 @@ class AttentionAdapter:
     def __init__(
         self,
         *,
-        query=None,
-        key=None,
-        num_heads=None,
-        num_key_heads=None,
-        head_size=None,
-        mask=_USUAL,
-        key_source=_USUAL,
-        additive_mask=False,
-        heads_first=False,
-    ):
+        query: str | None = None,
+        key: str | None = None,
+        num_heads: str | None = None,
+        num_key_heads: str | None = None,
+        head_size: str | None = None,
+        mask: str | None = USUAL,
+        key_source: str | None = USUAL,
+        additive_mask: bool = False,
+        heads_first: bool = False,
+    ) -> None:
         if (query is None) != (key is None) or (query and heads_first):
             raise ValueError(
                 "Arguments `query` and `key` must be given together, and without "
                 "`heads_first`, which is of `_compute_attention`. Received: "
                 f"query={query!r}, key={key!r}, heads_first={heads_first}"
             )
+        super().__init__(mask, key_source, additive_mask)
         self._query, self._key = query, key
         self._num_heads, self._num_key_heads = num_heads, num_key_heads
         self._head_size = head_size
-        self._mask, self._additive = mask, additive_mask
-        self._key_source = key_source
         self._heads_first = heads_first
 
-    def projections(self, layer):
+    def projections(self, layer: keras.layers.Layer) -> list[keras.layers.Layer]:
         """The layers whose weights make queries and keys, as a list."""
         pairs = [(self._query, self._key)] if self._query else usual_names.PROJECTIONS
         for names in pairs:
@@ -106,7 +107,7 @@ class AttentionAdapter:
             f"of queries and keys under the names {pairs}."
         )
 
-    def num_heads(self, layer):
+    def num_heads(self, layer: keras.layers.Layer) -> int:
         """Number of query heads."""
         names = [self._num_heads] if self._num_heads else usual_names.NUM_HEADS
         number = first_number(layer, names)
@@ -117,26 +118,26 @@ class AttentionAdapter:
             )
         return number
 
-    def num_key_heads(self, layer):
+    def num_key_heads(self, layer: keras.layers.Layer) -> int:
         """Number of key heads."""
         names = (
             [self._num_key_heads] if self._num_key_heads else usual_names.NUM_KEY_HEADS
         )
         return first_number(layer, names) or self.num_heads(layer)
 
-    def head_size(self, layer):
+    def head_size(self, layer: keras.layers.Layer) -> int:
         """Size of a query or key head."""
         names = [self._head_size] if self._head_size else usual_names.HEAD_SIZE
         number = first_number(layer, names)
         return self.head_size_of_weights(layer) if number is None else number
 
-    def head_size_of_weights(self, layer):
+    def head_size_of_weights(self, layer: keras.layers.Layer) -> int:
         """Size of a head, read from the key projection's weights."""
         kernel = self.projections(layer)[1].kernel  # (E, K, H) or (E, K * H)
         flat = len(kernel.shape) == 2
         return kernel.shape[-1] // (self.num_key_heads(layer) if flat else 1)
 
-    def check(self, layer):
+    def check(self, layer: keras.layers.Layer) -> None:
         """Raises ValueError if it does not find in a built layer what it needs."""
         self.num_heads(layer), self.num_key_heads(layer), self.head_size(layer)
         own_capture = type(self).capture is not AttentionAdapter.capture
@@ -149,89 +150,12 @@ class AttentionAdapter:
                 )
         named = {"mask": self._mask, "key_source": self._key_source}
         for argument, name in named.items():
-            if name not in (None, _USUAL):
+            if name not in (None, USUAL):
                 check_parameter(layer, argument, name)
 
-    def masked_pairs(self, layer, arguments, self_attention, pairs):
-        """Everything that a call tells about its queries and keys.
-
-        Args:
-            layer: the attention layer.
-            arguments: dict, the arguments of `call` by name.
-            self_attention: bool, see `is_self_attention`.
-            pairs: list that `capture` yielded.
-
-        Returns:
-            List of query, key, query mask and key mask, see `capture` and
-            `token_masks`. Unequal numbers of queries and keys are cross-attention.
-
-        Raises:
-            RuntimeError: if nothing was captured.
-            ValueError: if queries and keys do not fit the layer, or masks the tokens.
-        """
-        return captured.masked_pairs(self, layer, arguments, self_attention, pairs)
-
-    def is_self_attention(self, layer, arguments):
-        """Whether queries and keys of a call are of the same tokens.
-
-        Args:
-            layer: the attention layer.
-            arguments: dict, the arguments of `call` by name, in the signature's order.
-        """
-        query, source = self._tokens(arguments)
-        if isinstance(arguments[query], (list, tuple)):  # all in one argument
-            first, *others = arguments[query]
-            return all(each is first for each in others)
-        return source == query or arguments[source] is arguments[query]
-
-    def _tokens(self, arguments):
-        """Names of the arguments with the tokens of queries and of keys."""
-        given = [name for name, x in arguments.items() if x is not None]
-        query = "query" if "query" in given else next(iter(given), None)
-        names = [self._key_source]
-        if self._key_source == _USUAL:
-            names = usual_names.KEY_SOURCE
-        return query, next((name for name in names if name in given), query)
-
-    def token_masks(self, layer, arguments, self_attention):
-        """Which queries and keys of a call are real tokens.
-
-        Args:
-            layer: the attention layer.
-            arguments: dict, the arguments of `call` by name.
-            self_attention: bool, see `is_self_attention`.
-
-        Returns:
-            Pair of boolean tensors `(B, T)` and `(B, S)`; either may be `None`, or have
-            1 in the place of B. In cross-attention a mask of keys alone says nothing
-            of the queries: they all count then.
-        """
-        query, source = self._tokens(arguments)
-        if isinstance(arguments.get(query), (list, tuple)):
-            mask = arguments.get("mask" if self._mask == _USUAL else self._mask)
-            return token_masks(*masks_of_list(mask), None, self_attention)
-        query_mask = arguments.get(f"{query}_mask")
-        key_mask = arguments.get(f"{source}_mask")
-        if source == "key":  # no query attends to a token whose value is padding
-            key_mask = both(key_mask, arguments.get("value_mask"))
-        mask = self._attention_mask(arguments, self_attention)
-        return token_masks(query_mask, key_mask, mask, self_attention)
-
-    def _attention_mask(self, arguments, self_attention):
-        """The mask of a call as booleans, with two axes or more for the tokens."""
-        names = [self._mask]
-        if self._mask == _USUAL:
-            names = ["attention_mask", "mask"] if self_attention else ["attention_mask"]
-        given = (arguments.get(name) for name in names)
-        mask = next((each for each in given if each is not None), None)
-        if mask is None:
-            return None
-        mask = ops.convert_to_tensor(mask)
-        added = self._additive and keras.backend.standardize_dtype(mask.dtype) != "bool"
-        mask = ops.greater(mask, -1.0) if added else ops.cast(mask, "bool")
-        return mask[:, None] if len(mask.shape) == 2 else mask  # (B, 1, S)
-
-    def capture(self, layer):
+    def capture(
+        self, layer: keras.layers.Layer
+    ) -> AbstractContextManager[list[tuple[Any, Any]]]:
         """Context manager that notes queries and keys while the layer is called.
 
         Args:
@@ -245,17 +169,17 @@ class AttentionAdapter:
         if self._query or not hasattr(layer, _ATTEND):
             return self.captured_projections(layer)
         pairs = captured_arguments(layer, _ATTEND)
-        return captured.heads_second(pairs) if self._heads_first else pairs
+        if not self._heads_first:
+            return pairs
+        return captured.converted(pairs, lambda x: ops.transpose(x, (0, 2, 1, 3)))
 
     @contextlib.contextmanager
     def captured_projections(self, layer):
         """As `capture`, from the outputs of the projections."""
         query, key = self.projections(layer)
         queries, keys, pairs = [], [], []
-        heads = self.num_heads(layer), self.num_key_heads(layer)
-        size = self.head_size(layer)
-        note_query = captured.splitting(queries, heads[0], size)
-        note_key = captured.splitting(keys, heads[1], size)
+        note_query = captured.splitting(queries, self, layer, self.num_heads(layer))
+        note_key = captured.splitting(keys, self, layer, self.num_key_heads(layer))
         with (
             watched(query, calling_method(query), note_query),
             watched(key, calling_method(key), note_key),
@@ -263,3 +187,13 @@ class AttentionAdapter:
             yield pairs
         captured.check_calls(layer, queries, keys)
         pairs.extend(zip(queries, keys, strict=True))
+
+    def call_with_scores(
+        self,
+        layer: keras.layers.Layer,
+        call: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> tuple[Any, Any]:
+        """Outputs of a call, and its attention weights `(B, N, T, S)` or `None`."""
+        return call(*args, **kwargs), None

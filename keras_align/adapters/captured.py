@@ -5,33 +5,48 @@ import contextlib
 from keras import ops
 
 
-def split_heads(x, num_heads, head_size):
-    """`(B, ..., N, H)` or `(B, ..., N * H)` -> `(B, T, N, H)`, `T` all axes between."""
-    shape = tuple(x.shape)
-    if shape[-1] != num_heads * head_size and shape[-2:] != (num_heads, head_size):
+def split_heads(x, layer, num_heads, head_size):
+    """`(B, ..., N, H)` or `(B, ..., N * H)` -> `(B, T, N, H)`, `T` all axes between.
+
+    Args:
+        x: output of a projection of `layer`.
+        layer: the attention layer.
+        num_heads: int.
+        head_size: int.
+    """
+    shape, flat = tuple(x.shape), num_heads * head_size
+    if shape[-1] != flat and shape[-2:] != (num_heads, head_size):
         raise ValueError(
-            f"A projection of {num_heads} heads of size {head_size}, as the layer's "
-            f"attributes say, cannot have the shape {shape}. Register the class with "
-            "an AttentionAdapter that names the right attributes."
+            f"Layer '{layer.name}': a projection of {num_heads} heads of size "
+            f"{head_size}, as the layer's attributes say, cannot have the shape "
+            f"{shape}. Register the class with an AttentionAdapter that names the "
+            "right attributes."
+        )
+    if len(shape) < (3 if shape[-1] == flat else 4):
+        raise ValueError(
+            f"Layer '{layer.name}': expected a projection (B, T, {flat}) or "
+            f"(B, T, {num_heads}, {head_size}), samples, tokens and heads. Received: "
+            f"the shape {shape}, without an axis of tokens. Call the layer on inputs "
+            "with a batch axis, or register the class with an AttentionAdapter whose "
+            "`capture` adds the axis."
         )
     return ops.reshape(x, (ops.shape(x)[0], -1, num_heads, head_size))
 
 
 @contextlib.contextmanager
-def heads_second(captured):
-    """Pairs `(B, N, T, H)` that a context manager yields, as `(B, T, N, H)`."""
+def converted(captured, convert):
+    """The pairs that a context manager yields, each tensor converted by a function."""
     pairs = []
-    with captured as heads_first:
+    with captured as found:
         yield pairs
-    for pair in heads_first:
-        pairs.append(tuple(ops.transpose(x, (0, 2, 1, 3)) for x in pair))
+    pairs.extend(tuple(map(convert, pair)) for pair in found)
 
 
-def splitting(kept, num_heads, head_size):
+def splitting(kept, adapter, layer, num_heads):
     """What `watched` calls to keep a result with an axis of heads in a list."""
 
     def note(args, kwargs, result):
-        kept.append(split_heads(result, num_heads, head_size))
+        kept.append(split_heads(result, layer, num_heads, adapter.head_size(layer)))
 
     return note
 
@@ -47,7 +62,23 @@ def check_calls(layer, queries, keys):
 
 
 def masked_pairs(adapter, layer, arguments, self_attention, pairs):
-    """See `AttentionAdapter.masked_pairs`."""
+    """Everything that a call tells about its queries and keys.
+
+    Args:
+        adapter: the `AttentionAdapter` of the layer.
+        layer: the attention layer.
+        arguments: dict, the arguments of `call` by name.
+        self_attention: bool, see `AttentionAdapter.is_self_attention`.
+        pairs: list that `AttentionAdapter.capture` yielded.
+
+    Returns:
+        List of query, key, query mask and key mask, see `AttentionAdapter.capture` and
+        `token_masks`. Unequal numbers of queries and keys are cross-attention.
+
+    Raises:
+        RuntimeError: if nothing was captured.
+        ValueError: if queries and keys do not fit the layer, or masks the tokens.
+    """
     if not pairs:
         raise RuntimeError(
             f"The adapter of {type(layer).__name__} captured no queries and keys in a "
@@ -68,15 +99,24 @@ def check_heads(adapter, layer, query, key):
     """Raises ValueError unless queries and keys have the heads of the layer."""
     heads, size = adapter.num_heads(layer), adapter.head_size(layer)
     of_keys = heads, adapter.num_key_heads(layer)
-    right = tuple(query.shape[2:]) == (heads, size) and key.shape[3:] == (size,)
-    if not right or key.shape[2] not in of_keys:
-        raise ValueError(
-            f"Layer '{layer.name}' should have queries (B, T, {heads}, {size}) and "
-            f"keys (B, S, {of_keys[1]}, {size}), as its attributes say. Its adapter "
-            f"found {tuple(query.shape)}, {tuple(key.shape)}. Register the class with "
-            "an AttentionAdapter that names the right attributes, or with "
-            "`heads_first=True`."
+    shapes = tuple(query.shape), tuple(key.shape)
+    right = shapes[0][2:] == (heads, size) and shapes[1][3:] == (size,)
+    if right and shapes[1][2] in of_keys:
+        return
+    remedy = (
+        "Register the class with an AttentionAdapter that names the right attributes, "
+        "or with `heads_first=True`."
+    )
+    if 3 in map(len, shapes):
+        remedy = (
+            "An axis is missing: call the layer on inputs with a batch axis, or "
+            "register the class with an AttentionAdapter whose `capture` adds the axis."
         )
+    raise ValueError(
+        f"Layer '{layer.name}' should have queries (B, T, {heads}, {size}) and keys "
+        f"(B, S, {of_keys[1]}, {size}), as its attributes say. Its adapter found "
+        f"{shapes[0]}, {shapes[1]}. {remedy}"
+    )
 
 
 def _check_mask(layer, kind, mask, tokens):

@@ -8,6 +8,8 @@ import threading
 import keras
 from keras import ops
 
+from keras_align import keras_internals
+
 _LOCK = threading.RLock()
 
 
@@ -97,7 +99,7 @@ def calling_method(layer):
 
 
 @contextlib.contextmanager
-def captured_arguments(layer, method="_compute_attention"):
+def captured_arguments(layer, method=keras_internals.COMPUTE_ATTENTION):
     """Notes the queries and keys that a method of an attention layer is called with.
 
     Args:

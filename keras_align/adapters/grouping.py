@@ -16,12 +16,13 @@ def match_groups(query, key, query_mask, key_mask, num_key_heads):
     Returns:
         Tuple of query `(B, N / K * T, K, H)`, key `(B, S, K, H)` and their masks.
     """
-    batch, length, _, size = ops.shape(query)
     per_group = query.shape[2] // num_key_heads
     if per_group > 1:
+        batch, length, _, size = ops.shape(query)
         shape = (batch, length, num_key_heads, per_group, size)
         query = ops.transpose(ops.reshape(query, shape), (0, 3, 1, 2, 4))
         query = ops.reshape(query, (batch, per_group * length, num_key_heads, size))
         if query_mask is not None:
             query_mask = ops.tile(query_mask, (1, per_group))
-    return query, key[:, :, :: key.shape[2] // num_key_heads], query_mask, key_mask
+        key = key[:, :, :: key.shape[2] // num_key_heads]
+    return query, key, query_mask, key_mask

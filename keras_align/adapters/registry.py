@@ -1,16 +1,19 @@
 """Which adapter serves which attention class."""
 
 import inspect
+from typing import TypeVar
 
 import keras
 
 from keras_align.adapters.adapter import AttentionAdapter
+from keras_align.adapters.keras_attention import KERAS_ADAPTERS
 from keras_align.adapters.keras_hub_attention import ADAPTERS
 
-_REGISTRY = {}
+_Class = TypeVar("_Class", bound=type)
+_REGISTRY: dict[type, AttentionAdapter] = {}
 
 
-def register_attention(cls, adapter=None):
+def register_attention(cls: _Class, adapter: AttentionAdapter | None = None) -> _Class:
     """Lets `align_model` convert the layers of an attention class.
 
     The class is matched exactly: a subclass may do otherwise and needs a registration
@@ -57,11 +60,12 @@ def register_attention(cls, adapter=None):
     return cls
 
 
-def adapter_for(cls):
+def adapter_for(cls: type[keras.layers.Layer]) -> AttentionAdapter | None:
     """The `AttentionAdapter` of an attention class, or `None`."""
-    return _REGISTRY.get(cls) or ADAPTERS.get(f"{cls.__module__}.{cls.__qualname__}")
+    name = f"{cls.__module__}.{cls.__qualname__}"
+    return _REGISTRY.get(cls) or KERAS_ADAPTERS.get(cls) or ADAPTERS.get(name)
 
 
-def is_registered(cls):
+def is_registered(cls: type) -> bool:
     """Whether an attention class was given to `register_attention`."""
     return cls in _REGISTRY

@@ -1,8 +1,8 @@
 """Which tokens take part in the alignment."""
 
 import functools
-import math
 
+import keras
 from keras import ops
 
 
@@ -39,68 +39,17 @@ def token_masks(
     return query_mask, key_mask
 
 
-def flatten_axes(query, key, query_mask, key_mask, attention_mask, attention_axes):
-    """Brings inputs with several token axes to `(B, T, N, H)` and `(B, S, N, H)`.
-
-    The axes of attention become one, all others join the batch.
+def boolean_mask(mask, additive):
+    """A mask as booleans.
 
     Args:
-        query: projected queries `(B, ..., N, H)`.
-        key: projected keys `(B, ..., N, H)`.
-        query_mask: boolean tensor `(B, ...)` or `None`.
-        key_mask: boolean tensor `(B, ...)` or `None`.
-        attention_mask: boolean tensor `(B, other axes, N, query axes, key axes)` or
-            `None`; others than the last may be 1, or missing after `B` as for Keras.
-        attention_axes: tuple of ints.
-
-    Returns:
-        Tuple of the first five arguments, the last with one axis of queries and one
-        of keys.
+        mask: tensor, nonzero for what may be attended to.
+        additive: bool, whether it is added to the scores, if it is not boolean.
     """
-    if len(query.shape) <= 4:
-        return query, key, query_mask, key_mask, attention_mask
-    sizes = ops.shape(query)[:-2]
-    others = [size for axis, size in enumerate(sizes) if axis not in attention_axes]
-    query, key = (_flatten_tokens(x, attention_axes, features=2) for x in (query, key))
-    query_mask, key_mask = (
-        None if mask is None else _flatten_tokens(mask, attention_axes, features=0)
-        for mask in (query_mask, key_mask)
-    )
-    if attention_mask is not None:
-        attention_mask = _flatten_attention_mask(attention_mask, others, attention_axes)
-    return query, key, query_mask, key_mask, attention_mask
-
-
-def flatten_scores(scores, attention_axes):
-    """`(B, other axes, N, query axes, key axes)` -> `(B, N, T, S)`, as `flatten_axes`.
-
-    Args:
-        scores: NumPy array, the attention weights.
-        attention_axes: tuple of ints, or `None` for one axis of tokens.
-    """
-    count = len(attention_axes or (1,))
-    heads, sizes = scores.shape[-2 * count - 1], scores.shape[-2 * count :]
-    return scores.reshape(-1, heads, math.prod(sizes[:count]), math.prod(sizes[count:]))
-
-
-def _flatten_tokens(x, attention_axes, features):
-    rank = len(x.shape) - features
-    others = [axis for axis in range(rank) if axis not in attention_axes]
-    x = ops.transpose(x, (*others, *attention_axes, *range(rank, len(x.shape))))
-    sizes = ops.shape(x)
-    tokens = math.prod(sizes[len(others) : rank])
-    return ops.reshape(x, (-1, tokens, *sizes[rank:]))
-
-
-def _flatten_attention_mask(mask, others, attention_axes):
-    count = len(attention_axes)
-    mask = ops.cast(mask, "bool")
-    while len(mask.shape) < len(others) + 1 + 2 * count:  # as Keras gives it the axes
-        mask = ops.expand_dims(mask, -2 * count - 1)
-    mask = ops.any(mask, axis=-2 * count - 1)  # of all heads
-    sizes = ops.shape(mask)[-2 * count :]
-    mask = ops.broadcast_to(mask, (*others, *sizes))
-    return ops.reshape(mask, (-1, math.prod(sizes[:count]), math.prod(sizes[count:])))
+    mask = ops.convert_to_tensor(mask)
+    if additive and keras.backend.standardize_dtype(mask.dtype) != "bool":
+        return ops.greater(mask, -1.0)
+    return ops.cast(mask, "bool")
 
 
 def masks_of_list(masks):

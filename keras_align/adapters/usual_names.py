@@ -3,9 +3,11 @@
 import inspect
 import numbers
 
+from keras_align import keras_internals
+
 PROJECTIONS = (
     ("query_dense", "key_dense"),
-    ("_query_dense", "_key_dense"),
+    keras_internals.PROJECTIONS,
     ("q_dense", "k_dense"),
     ("q_proj", "k_proj"),
     ("query_proj", "key_proj"),

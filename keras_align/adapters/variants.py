@@ -32,7 +32,7 @@ class FusedProjectionAdapter(AttentionAdapter):
         heads, size = self.num_heads(layer), self.head_size(layer)
 
         def note(args, kwargs, result):
-            parts = split_heads(result, 3 * heads, size)
+            parts = split_heads(result, layer, 3 * heads, size)
             pairs.append((parts[:, :, :heads], parts[:, :, heads : 2 * heads]))
 
         (qkv,) = self.projections(layer)

@@ -21,16 +21,14 @@ ALIGNED_CLASSES = {
     keras.layers.GroupQueryAttention: AlignedGroupedQueryAttention,
 }
 PLAIN_CLASSES = {aligned: plain for plain, aligned in ALIGNED_CLASSES.items()}
-_KERAS = AttentionAdapter()
+_USUAL = AttentionAdapter()
 
 
 def plain_class(cls):
     """The class of a layer without what conversion or recording made of it."""
     cls = getattr(cls, "noted_class", cls)  # see `noted_self_attention`
     cls = getattr(cls, "hosted_class", cls)  # see `hosts`
-    if issubclass(cls, AdaptedAttention):
-        return cls.plain_class
-    return PLAIN_CLASSES.get(cls, cls)
+    return vars(cls).get("plain_class") or cls  # a subclass of the user has none
 
 
 def aligned_class(cls):
@@ -62,7 +60,10 @@ def is_other_attention(layer):
 
 def adapter_of(layer):
     """The `AttentionAdapter` of a supported layer."""
-    return adapter_for(plain_class(type(layer))) or _KERAS
+    cls = plain_class(type(layer))
+    if issubclass(cls, AdaptedAttention):  # a subclass of the user
+        return cls.adapter
+    return adapter_for(cls) or _USUAL
 
 
 def check_layer(layer):

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import inspect
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -12,16 +11,10 @@ from keras_align.adapters.call_arguments import (
     arguments_by_name,
     noted_self_attention,
 )
-from keras_align.adapters.capturing import captured_arguments, replaced
-from keras_align.adapters.token_masks import (
-    both,
-    flatten_axes,
-    flatten_scores,
-    token_masks,
-)
+from keras_align.adapters.captured import masked_pairs
+from keras_align.adapters.capturing import replaced
 from keras_align.conversion.finding import find_attention
-from keras_align.conversion.supported import ALIGNED_CLASSES, adapter_of, plain_class
-from keras_align.layers.aligned_keras_attention import AlignedKerasAttention
+from keras_align.conversion.supported import adapter_of
 from keras_align.validation import checks
 
 
@@ -139,81 +132,42 @@ def _recording(found, scores):
     with contextlib.ExitStack() as stack:
         for each in found:
             layer, adapter = each.layer, adapter_of(each.layer)
-            make = _recording_call if _is_by_keras(layer) else _adapted_recording_call
             noted = stack.enter_context(noted_self_attention(layer, adapter))
-            make = functools.partial(make, each, adapter, noted, calls, scores)
+            make = functools.partial(
+                _recording_call, each, adapter, noted, calls, scores
+            )
             stack.enter_context(replaced(layer, "call", make))
         yield calls
 
 
-def _is_by_keras(layer):
-    """Whether a layer is called as Keras's own attention is."""
-    if not isinstance(layer, AlignedKerasAttention):
-        return plain_class(type(layer)) in ALIGNED_CLASSES
-    return {"query", "value"} <= set(inspect.signature(layer.call).parameters)
-
-
-def _recording_call(found, adapter, noted, calls, scores, original):
+def _recording_call(found, adapter, self_attention, calls, scores, original):
+    """What `replaced` puts in the place of a layer's `call`."""
     layer = found.layer
-
-    def call(
-        query,
-        value,
-        key=None,
-        query_mask=None,
-        value_mask=None,
-        key_mask=None,
-        attention_mask=None,
-        return_attention_scores=False,
-        **kwargs,
-    ):
-        wanted = scores or return_attention_scores
-        with captured_arguments(layer) as projected:
-            output = original(
-                query,
-                value,
-                key=key,
-                query_mask=query_mask,
-                value_mask=value_mask,
-                key_mask=key_mask,
-                attention_mask=attention_mask,
-                return_attention_scores=wanted,
-                **kwargs,
-            )
-        same = noted.pop() if noted else query is (value if key is None else key)
-        masks = query_mask, both(value_mask, key_mask), attention_mask
-        axes = getattr(layer, "_attention_axes", None)
-        *projected, query_mask, key_mask, attention_mask = flatten_axes(
-            *projected[0], *masks, axes
-        )
-        masks = token_masks(query_mask, key_mask, attention_mask, same)
-        weights = flatten_scores(_numpy(output[1]), axes) if wanted else None
-        calls.append((found.path, _make_record(*projected, *masks, weights)))
-        return output if return_attention_scores or not wanted else output[0]
-
-    return call
-
-
-def _adapted_recording_call(found, adapter, noted, calls, scores, original):
-    """As `_recording_call` for a class that has an adapter; without scores."""
-    layer = found.layer
-    heads = adapter.num_heads(layer)
 
     def call(*args, **kwargs):
         given = arguments_by_name(type(layer).call.__get__(layer), args, kwargs)
+        weights = None
         with adapter.capture(layer) as pairs:
-            output = original(*args, **kwargs)
-        same = noted.pop() if noted else adapter.is_self_attention(layer, given)
-        for query, key, *masks in adapter.masked_pairs(layer, given, same, pairs):
+            if scores:
+                outputs, weights = adapter.call_with_scores(
+                    layer, original, args, kwargs
+                )
+            else:
+                outputs = original(*args, **kwargs)
+        same = adapter.is_self_attention(layer, given)
+        same = self_attention.pop() if self_attention else same
+        heads = adapter.num_heads(layer)
+        for query, key, *masks in masked_pairs(adapter, layer, given, same, pairs):
             key = ops.repeat(key, heads // key.shape[2], axis=2)
-            calls.append((found.path, _make_record(query, key, *masks, None)))
-        return output
+            calls.append((found.path, _make_record(query, key, *masks, weights)))
+        return outputs
 
     return call
 
 
 def _make_record(query, key, query_mask, key_mask, scores):
     query, key = _numpy(query), _numpy(key)
+    scores = None if scores is None else _numpy(scores)
     return AttentionRecord(
         query, key, _mask(query_mask, query), _mask(key_mask, key), scores
     )

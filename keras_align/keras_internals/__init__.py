@@ -1,5 +1,6 @@
 """The one place that uses private names of Keras; `ledger` lists them."""
 
+from keras_align.keras_internals.attention import COMPUTE_ATTENTION, PROJECTIONS
 from keras_align.keras_internals.calls import (
     after_compute_loss,
     called_root,
@@ -52,6 +53,8 @@ from keras_align.keras_internals.resuming import (
 from keras_align.keras_internals.unsaved_state import UnsavedState
 
 __all__ = [
+    "COMPUTE_ATTENTION",
+    "PROJECTIONS",
     "DataOfFit",
     "UnsavedState",
     "after_compute_loss",

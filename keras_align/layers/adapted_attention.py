@@ -1,14 +1,18 @@
-"""Aligned subclasses of attention classes that are not Keras's own."""
+"""Aligned layers whose queries, keys and masks an adapter finds."""
 
 import contextlib
 import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
 
 from keras_align import keras_internals
 from keras_align.adapters.call_arguments import arguments_by_name
+from keras_align.adapters.captured import masked_pairs
 from keras_align.adapters.grouping import match_groups
 from keras_align.layers.aligned_attention import AlignedAttention
-from keras_align.layers.alignment_settings import AlignmentSettings
 
+_Arguments = ParamSpec("_Arguments")
+_Outputs = TypeVar("_Outputs")
 _NOTHING = contextlib.nullcontext(())
 
 
@@ -24,29 +28,30 @@ class AdaptedAttention(AlignedAttention):
     adapter = None
 
     def __call__(self, *args, **kwargs):
-        # Before casts, which make two tensors of one.
-        given = arguments_by_name(self.call, args, kwargs)
-        self._self_attention = self.adapter.is_self_attention(self, given)
+        if self.alignment is not None:  # before casts, which make two tensors of one
+            given = arguments_by_name(self._plain_call, args, kwargs)
+            self._self_attention = self.adapter.is_self_attention(self, given)
         return super().__call__(*args, **kwargs)
 
-    def _aligned_call(self, plain_call, *args, **kwargs):
-        given = arguments_by_name(self.call, args, kwargs)
+    @property
+    def _plain_call(self):
+        return self.plain_class.call.__get__(self)
+
+    def _aligned_call(self, *args, **kwargs):
+        if self.alignment is None:
+            return self._plain_call(*args, **kwargs)
+        given = arguments_by_name(self._plain_call, args, kwargs)
         training = given.get("training")
         if training is None:
             training = keras_internals.training_of_call()
-        training_call = self._notes_training(training)
-        captured = self.adapter.capture(self) if training_call else _NOTHING
-        with captured as pairs:
-            outputs = plain_call(self, *args, **kwargs)
-        if training_call:
-            same = bool(self._self_attention)
-            for masked in self.adapter.masked_pairs(self, given, same, pairs):
+        training = self._notes_training(training)
+        with self.adapter.capture(self) if training else _NOTHING as pairs:
+            outputs = self._plain_call(*args, **kwargs)
+        if training:
+            same = self._self_attention or self.adapter.is_self_attention(self, given)
+            for masked in masked_pairs(self.adapter, self, given, same, pairs):
                 self._add_alignment_loss(*masked)
         return outputs
-
-    def get_config(self):
-        """The plain config; what holds the layer describes its alignment."""
-        return super(AlignmentSettings, self).get_config()
 
     @property
     def alignment_shape(self):
@@ -57,6 +62,18 @@ class AdaptedAttention(AlignedAttention):
         return match_groups(query, key, query_mask, key_mask, heads)
 
 
+def aligned_call(
+    plain_call: Callable[_Arguments, _Outputs],
+) -> Callable[_Arguments, _Outputs]:
+    """The `call` of an aligned layer, with the signature of its plain class's."""
+
+    @functools.wraps(plain_call)
+    def call(self, *args, **kwargs):
+        return self._aligned_call(*args, **kwargs)
+
+    return call
+
+
 @functools.cache
 def adapted_class(plain, adapter):
     """The aligned subclass of an attention class, with its name and signature.
@@ -65,15 +82,11 @@ def adapted_class(plain, adapter):
         plain: subclass of `keras.layers.Layer`.
         adapter: `AttentionAdapter` for it.
     """
-
-    @functools.wraps(plain.call)
-    def call(self, *args, **kwargs):
-        return self._aligned_call(plain.call, *args, **kwargs)
-
     names = {
         "__module__": plain.__module__,
         "__qualname__": plain.__qualname__,
-        "call": call,
+        "call": aligned_call(plain.call),
+        "get_config": plain.get_config,  # what holds the layer describes its alignment
         "plain_class": plain,
         "adapter": adapter,
     }

@@ -1,14 +1,19 @@
 """Multi-head attention whose keys and queries follow the same distribution."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import layers
 
-from keras_align.adapters.token_masks import flatten_axes
-from keras_align.layers.aligned_keras_attention import AlignedKerasAttention
+from keras_align.adapters.keras_attention import KERAS_ADAPTER
+from keras_align.alignments import Alignment
+from keras_align.layers.adapted_attention import AdaptedAttention, aligned_call
+from keras_align.layers.argument_types import Constraint, Initializer, Regularizer
 
 
 @keras.saving.register_keras_serializable(package="keras_align")
-class AlignedMultiHeadAttention(AlignedKerasAttention, layers.MultiHeadAttention):
+class AlignedMultiHeadAttention(AdaptedAttention, layers.MultiHeadAttention):
     """`keras.layers.MultiHeadAttention` with alignment of keys and queries.
 
     In training the layer adds, through `add_loss`, `alignment_weight` times the
@@ -25,8 +30,8 @@ class AlignedMultiHeadAttention(AlignedKerasAttention, layers.MultiHeadAttention
         alignment_weight: float >= 0 or scalar `keras.Variable`, the paper's lambda. A
             variable may be changed during training; nothing is traced again. `None`,
             the default, is the alignment's `default_weight`.
-        *args: the other positional arguments of `keras.layers.MultiHeadAttention`.
-        **kwargs: the other arguments of `keras.layers.MultiHeadAttention`.
+        **kwargs: `name`, `dtype` and `trainable`. All other arguments are those of
+            `keras.layers.MultiHeadAttention`.
 
     Call arguments:
         As `keras.layers.MultiHeadAttention`: query `(B, T, E)`, value `(B, S, E)`, key
@@ -51,24 +56,43 @@ class AlignedMultiHeadAttention(AlignedKerasAttention, layers.MultiHeadAttention
     1
     """
 
+    plain_class = layers.MultiHeadAttention
+    adapter = KERAS_ADAPTER
+
     def __init__(
-        self, num_heads, key_dim, *args, alignment="ct", alignment_weight=None, **kwargs
-    ):
+        self,
+        num_heads: int,
+        key_dim: int,
+        value_dim: int | None = None,
+        dropout: float = 0.0,
+        use_bias: bool = True,
+        output_shape: int | Sequence[int] | None = None,
+        attention_axes: int | Sequence[int] | None = None,
+        sliding_window: int | None = None,
+        flash_attention: bool | None = None,
+        kernel_initializer: Initializer = "glorot_uniform",
+        bias_initializer: Initializer = "zeros",
+        kernel_regularizer: Regularizer = None,
+        bias_regularizer: Regularizer = None,
+        activity_regularizer: Regularizer = None,
+        kernel_constraint: Constraint = None,
+        bias_constraint: Constraint = None,
+        use_gate: bool = False,
+        seed: int | None = None,
+        *,
+        alignment: str | dict[str, Any] | Alignment | None = "ct",
+        alignment_weight: float | keras.Variable | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
-            num_heads,
-            key_dim,
-            *args,
+            *(num_heads, key_dim, value_dim, dropout, use_bias),
+            *(output_shape, attention_axes, sliding_window, flash_attention),
+            *(kernel_initializer, bias_initializer),
+            *(kernel_regularizer, bias_regularizer, activity_regularizer),
+            *(kernel_constraint, bias_constraint, use_gate, seed),
             alignment=alignment,
             alignment_weight=alignment_weight,
             **kwargs,
         )
 
-    @property
-    def alignment_shape(self):
-        return self._num_heads, self._key_dim
-
-    def _match_heads(self, query, key, query_mask, key_mask):
-        return query, key, query_mask, key_mask
-
-    def _flatten(self, query, key, *masks):
-        return flatten_axes(query, key, *masks, self._attention_axes)
+    call = aligned_call(layers.MultiHeadAttention.call)

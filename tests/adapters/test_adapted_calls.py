@@ -4,11 +4,13 @@ import keras
 import keras_hub
 import numpy as np
 import pytest
+from attention_classes import Idle
 from keras import ops
-from test_adapters import Idle
 
 from keras_align import alignments
 from keras_align.adapters import AttentionAdapter, register_attention, registry
+from keras_align.adapters.call_arguments import arguments_by_name
+from keras_align.adapters.captured import split_heads
 from keras_align.adapters.token_masks import token_masks
 from keras_align.conversion import align_model
 from keras_align.diagnostics import (
@@ -17,7 +19,6 @@ from keras_align.diagnostics import (
     record_attention,
 )
 from keras_align.diagnostics.recording import records
-from keras_align.layers.adapted_attention import arguments_by_name
 
 pytestmark = pytest.mark.filterwarnings("ignore:Layer .* looks like it has unbuilt")
 
@@ -398,6 +399,71 @@ def test_all_projections_of_a_call_count():
     assert found == pytest.approx(wanted, rel=1e-5)
     with pytest.raises(ValueError, match=r"as many calls.* Received: 2 and 1 calls"):
         layer(x, y, times=1, training=True)
+
+
+class OfNodes(Own):
+    """A registered layer on `(nodes, features)`, which has no axis of samples."""
+
+    def call(self, x):
+        return ops.matmul(self.query(x), ops.transpose(self.key(x)))
+
+
+class OfSplitNodes(OfNodes):
+    """Its projections have an axis of heads: `(nodes, N, H)`."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        shape = HEADS, SIZE
+        self.query = keras.layers.EinsumDense("te,enh->tnh", shape)
+        self.key = keras.layers.EinsumDense("te,enh->tnh", shape)
+        self.head_dim = SIZE
+
+    def build(self, shape):
+        super().build((None, WIDTH))
+
+    def call(self, x):
+        return ops.sum(self.query(x) * self.key(x), axis=(1, 2))
+
+
+class AttendingToNodes(OfSplitNodes):
+    """Hands them to the usual method."""
+
+    def call(self, x):
+        return self._compute_attention(self.query(x), self.key(x))
+
+    def _compute_attention(self, query, key):
+        return ops.sum(query * key, axis=(1, 2))
+
+
+@pytest.mark.parametrize(
+    "cls, expected",
+    [
+        (OfNodes, r"expected a projection \(B, T, 8\) or \(B, T, 2, 4\)"),
+        (OfSplitNodes, r"expected a projection \(B, T, 8\) or \(B, T, 2, 4\)"),
+        (AttendingToNodes, r"should have queries \(B, T, 2, 4\)"),
+    ],
+)
+def test_a_pair_without_an_axis_of_tokens_is_an_error(cls, expected):
+    layer, nodes = aligned(cls, name="nodes"), vectors(7, WIDTH)
+    found = {2: r"\(7, 8\)", 3: r"\(7, 2, 4\)"}[len(layer.query(nodes).shape)]
+    message = rf"'nodes'.*{expected}.*{found}.*batch axis.*AttentionAdapter"
+    with pytest.raises(ValueError, match=message):
+        loss_of(layer, nodes)
+    with pytest.raises(ValueError, match=message):
+        record_attention(layer, nodes)
+    layer(nodes)  # without training nothing is aligned
+
+
+def test_a_fused_projection_without_an_axis_of_tokens_is_an_error():
+    with pytest.raises(
+        ValueError, match=r"\(B, T, 24\).*Received: the shape \(7, 24\)"
+    ):
+        split_heads(vectors(7, 24), Own(), 3 * HEADS, SIZE)
+
+
+def test_a_batch_axis_makes_nodes_the_tokens_of_a_sample():
+    layer, nodes = aligned(Own), vectors(B, T, WIDTH)
+    assert loss_of(layer, nodes) == pytest.approx(expected(layer, nodes, nodes), 1e-5)
 
 
 def test_queries_of_video_prism_are_scaled_as_learned():

@@ -1,12 +1,12 @@
 """Adapters find the queries, keys and masks that attention classes work with."""
 
-import contextlib
 import re
 
 import keras
 import keras_hub
 import numpy as np
 import pytest
+from attention_classes import HEADS, SIZE, WIDTH, Idle, Usual
 from keras import ops
 from keras_hub_models import FAMILIES
 
@@ -22,37 +22,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*looks like it has unbuilt state"),
 ]
 
-B, T, WIDTH, HEADS, SIZE = 2, 5, 16, 4, 4
+B, T = 2, 5
 MMD = alignments.get_alignment("mmd")
-
-
-@register_attention
-@keras.saving.register_keras_serializable(package="test_adapters")
-class Usual(keras.layers.Layer):
-    """Attention of a user with the usual names and a flat projection."""
-
-    def __init__(self, num_heads=HEADS, head_dim=SIZE, **kwargs):
-        super().__init__(**kwargs)
-        self.num_heads, self.head_dim = num_heads, head_dim
-        self.query = keras.layers.Dense(num_heads * head_dim)
-        self.key = keras.layers.Dense(num_heads * head_dim)
-
-    def build(self, shape):
-        self.query.build(shape)
-        self.key.build(shape)
-
-    def call(self, x, attention_mask=None):
-        scores = ops.matmul(self.query(x), ops.swapaxes(self.key(x), 1, 2))
-        if attention_mask is not None:
-            scores = ops.where(attention_mask, scores, -1e9)
-        return ops.matmul(ops.softmax(scores), x)
-
-    def compute_output_shape(self, shape, *args):
-        return shape
-
-    def get_config(self):
-        sizes = {"num_heads": self.num_heads, "head_dim": self.head_dim}
-        return {**super().get_config(), **sizes}
 
 
 def vectors(*shape):
@@ -170,13 +141,6 @@ def test_an_own_class_survives_saving_and_cloning(tmp_path):
         np.testing.assert_array_equal(weight.numpy(), read.numpy())
     strip_alignment(loaded)
     assert type(loaded.get_layer("own")) is Usual
-
-
-class Idle(AttentionAdapter):
-    """Captures nothing."""
-
-    def capture(self, layer):
-        return contextlib.nullcontext([])
 
 
 def test_an_adapter_that_captures_nothing_says_so():

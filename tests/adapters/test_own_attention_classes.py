@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from test_adapters import Usual
+from attention_classes import Usual
 
 from keras_align import alignment_report, measure_alignment
 from keras_align.adapters import register_attention

@@ -5,8 +5,8 @@ import keras
 import numpy as np
 import pytest
 from contracts import functional, tokens
+from counted import Counted
 from execution import BACKEND, QUICK_JIT
-from test_alignment_weight import Counted
 
 from keras_align import AlignmentWeightSchedule
 from keras_align.conversion import strip_alignment

@@ -5,8 +5,8 @@ import keras
 import numpy as np
 import pytest
 from contracts import functional, tokens
+from counted import Counted
 from execution import BACKEND, QUICK_JIT
-from keras import layers
 
 from keras_align import align_model
 
@@ -14,16 +14,6 @@ every_layer = pytest.mark.parametrize(
     "subject", contracts.SUBJECTS.values(), ids=contracts.SUBJECTS
 )
 X = tokens(5, batch=4)
-
-
-class Counted(layers.Layer):
-    """Counts how often its call is traced."""
-
-    traces = 0
-
-    def call(self, x, training=None):
-        self.traces += bool(training)
-        return x
 
 
 def test_a_variable_weight_changes_without_tracing_again():
