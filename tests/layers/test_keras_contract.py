@@ -3,7 +3,7 @@
 The test files ship in the Keras wheel. Each is loaded three times: as it is, with our
 class without alignment, and with our class aligned by "ct"; every test must then have
 the outcome that it has for Keras's class. Tests that count weights are told of the
-twelve of the critic and the navigator, and lists given to `set_weights` are preceded by
+twelve of the critic and the navigator, of variables of the three states, and lists given to `set_weights` are preceded by
 the layer's own.
 """
 
@@ -28,6 +28,7 @@ LAYERS = {
 }
 MARK = "@pytest.mark.requires_trainable_backend"  # known to Keras's own pytest only
 ALIGNMENT_WEIGHTS = 12  # highway 4, critic 4, navigator 4
+ALIGNMENT_STATES = ("alignment_weight", "alignment_loss", "alignment_factor")
 
 
 def class_under_test(name, alignment):
@@ -53,8 +54,11 @@ class CountingTestCase(testing.TestCase):
         items = list(iterable)
         # PyTorch's parameters are named by their paths.
         paths = [getattr(item, "path", item) for item in items]
-        if any("alignment" in path for path in paths if isinstance(path, str)):
+        paths = [path for path in paths if isinstance(path, str)]
+        if any("alignment/" in path for path in paths):
             expected_len += ALIGNMENT_WEIGHTS
+        if any(state in path for path in paths for state in ALIGNMENT_STATES):
+            expected_len += len(ALIGNMENT_STATES)
         super().assertLen(items, expected_len, msg)
 
 
