@@ -1,7 +1,10 @@
 """AA-OT: entropic optimal transport."""
 
+from typing import Any
+
 from keras_align import divergences
 from keras_align.alignments.alignment import Alignment, register_alignment
+from keras_align.divergences.numerics import Tensor
 from keras_align.validation import checks
 
 
@@ -33,7 +36,12 @@ class OptimalTransportAlignment(Alignment):
     default_weight = 0.01
 
     def __init__(
-        self, cost="cosine", epsilon=0.01, max_iterations=30, tolerance=0.05, **kwargs
+        self,
+        cost: str = "cosine",
+        epsilon: float = 0.01,
+        max_iterations: int = 30,
+        tolerance: float = 0.05,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         checks.choice("cost", cost, divergences.COSTS)
@@ -45,7 +53,13 @@ class OptimalTransportAlignment(Alignment):
         self.max_iterations = max_iterations
         self.tolerance = tolerance
 
-    def call(self, query, key, query_mask=None, key_mask=None):
+    def call(
+        self,
+        query: Tensor,
+        key: Tensor,
+        query_mask: Tensor | None = None,
+        key_mask: Tensor | None = None,
+    ) -> Tensor:
         return divergences.optimal_transport(
             query,
             key,
@@ -57,7 +71,7 @@ class OptimalTransportAlignment(Alignment):
             tolerance=self.tolerance,
         )
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "cost": self.cost,

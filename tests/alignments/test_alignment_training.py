@@ -1,12 +1,12 @@
-"""Training with any alignment brings two displaced clouds together."""
+"""Training with any alignment brings displaced queries and keys together."""
 
 import keras
 import numpy as np
 import oracles
 import pytest
+from alignment_classes import CLASSES
 from execution import training_step
 from keras import ops
-from test_alignments import CLASSES
 
 SQUARED = {"cost": "sqeuclidean", "epsilon": 0.5, "max_iterations": 20}
 
@@ -60,7 +60,7 @@ def fall(name, options, seed):
         ("ot", SQUARED, 0),
     ],
 )
-def test_training_brings_displaced_clouds_together(name, options, seed):
+def test_training_brings_displaced_samples_together(name, options, seed):
     assert fall(name, options, seed) > 10.0
 
 

@@ -5,20 +5,14 @@ import numpy as np
 import oracles
 import pytest
 import strategies
+from alignment_classes import CLASSES
 from execution import MODES, dtype_of, value_and_gradients
 from keras import ops
 
-import keras_align
 from keras_align import alignments, divergences
 from keras_align.alignments import Alignment, get_alignment
-from keras_align.alignments.equalized_dense import EqualizedDense
+from keras_align.alignments.scaled_rate_dense import ScaledRateDense
 
-CLASSES = {
-    "ct": keras_align.ConditionalTransportAlignment,
-    "gan": keras_align.AdversarialAlignment,
-    "mmd": keras_align.MaximumMeanDiscrepancyAlignment,
-    "ot": keras_align.OptimalTransportAlignment,
-}
 OPTIONS = {
     "ct": {"hidden_dim": 8, "feature_dim": 24, "rho": 0.25},
     "gan": {"hidden_dim": 24, "objective": "minimax"},
@@ -33,7 +27,7 @@ OPTIONS = {
 every_alignment = pytest.mark.parametrize("name", CLASSES)
 
 
-def clouds(batch=3, length=5, other=7, heads=2, size=4, seed=0):
+def samples(batch=3, length=5, other=7, heads=2, size=4, seed=0):
     """Queries and keys that `standardize` leaves as they are."""
     rng = np.random.default_rng(seed)
     query = rng.normal(size=(batch, length, heads, size)) + 0.5
@@ -51,8 +45,8 @@ def with_random_weights(alignment):
     alignment.built = True
     rng = np.random.default_rng(1)
     for layer in alignment._flatten_layers():
-        if isinstance(layer, EqualizedDense):
-            scale = 0.5 / layer.learning_speed
+        if isinstance(layer, ScaledRateDense):
+            scale = 0.5 / layer.learning_rate_multiplier
             layer.set_weights([rng.normal(0.0, scale, w.shape) for w in layer.weights])
     return alignment
 
@@ -129,7 +123,7 @@ def expected(name, alignment, query, key, *masks):
 def test_value_is_the_formula_on_the_networks(name):
     exact = {"max_iterations": 500, "tolerance": 1e-5} if name == "ot" else {}
     alignment = with_random_weights(CLASSES[name](**{**OPTIONS[name], **exact}))
-    query, key = clouds()
+    query, key = samples()
     value = alignment(query, key)
     assert dtype_of(value) == "float32" and value.shape == (3, 2)
     assert alignment.compute_output_shape(query.shape, key.shape) == (3, 2)
@@ -140,7 +134,7 @@ def test_value_is_the_formula_on_the_networks(name):
 @every_alignment
 def test_padding_is_invisible(name):
     alignment = with_random_weights(CLASSES[name]())
-    query, key = clouds()
+    query, key = samples()
     fill = np.full((3, 4, 2, 4), strategies.FLOAT16_MAX / 100, "float32")
     longer = [np.concatenate([x, fill], 1) for x in (query, key)]
     masks = [np.arange(x.shape[1]) < n for x, n in zip(longer, (5, 7), strict=True)]
@@ -153,7 +147,7 @@ def test_padding_is_invisible(name):
 @every_alignment
 def test_a_sample_without_tokens_is_zero_with_finite_gradients(name):
     alignment = CLASSES[name]()
-    query, key = clouds()
+    query, key = samples()
     alignment(query, key)
     mask = np.array([[False] * 7, [True] * 7, [True] + [False] * 6])
     value, gradients = value_and_gradients(
@@ -170,7 +164,7 @@ ZEROS = np.zeros((2, 3, 1, 4), "float32")
 LARGEST = np.full((2, 1, 1, 4), strategies.FLOAT16_MAX, "float32")
 EXTREMES = {
     "zero vectors": (ZEROS, ZEROS),
-    "equal clouds": (ZEROS + 1.0, ZEROS + 1.0),
+    "equal samples": (ZEROS + 1.0, ZEROS + 1.0),
     "one token": (ZEROS[:, :1] + 1.0, ZEROS[:, :1] - 1.0),
     "largest float16": (LARGEST, -LARGEST),
     "zero and largest": (ZEROS, LARGEST),
@@ -193,7 +187,7 @@ def test_finite_at_the_extremes(name, extreme):
 @every_alignment
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
 def test_float32_under_every_policy(name, policy):
-    query, key = clouds()
+    query, key = samples()
     wanted = CLASSES[name]()
     wanted(query, key)
     keras.config.set_dtype_policy(policy)
@@ -209,7 +203,7 @@ def test_float32_under_every_policy(name, policy):
 @every_alignment
 def test_eager_equals_graph_equals_xla(name):
     alignment = with_random_weights(CLASSES[name]())
-    query, key = clouds()
+    query, key = samples()
     weights = alignment.trainable_variables
     results = [
         value_and_gradients(alignment, query, key, watch=weights, mode=mode)
@@ -234,7 +228,7 @@ def plain_ct(alignment):
 
 
 def gradients_of_inputs(function):
-    query, key = clouds()
+    query, key = samples()
     function(query, key)
     return value_and_gradients(function, query, key)
 
@@ -278,7 +272,7 @@ def test_confusing_model_minimises_the_confusion():
 def test_adversary_moves_the_other_way(name, plain, adversary):
     """Its own gradient is the negated one; the navigator's and the inputs' is not."""
     alignment = with_random_weights(CLASSES[name]())
-    query, key = clouds()
+    query, key = samples()
     against = getattr(alignment, adversary).trainable_variables
     others = [
         v for v in alignment.trainable_variables if all(v is not w for w in against)

@@ -52,7 +52,7 @@ def adversarial(query_logits, key_logits):
 
 @for_each_sample_and_head
 def confusion(query_logits, key_logits):
-    """Cross-entropy of `D = sigmoid(logit)` with an even guess, for both clouds."""
+    """Cross-entropy of `D = sigmoid(logit)` with an even guess, of queries and keys."""
     total = 0.0
     for logits in (query_logits, key_logits):
         d = 1.0 / (1.0 + np.exp(-logits))
