@@ -2,9 +2,12 @@
 
 from typing import Any
 
+from keras import ops
+
 from keras_align import divergences
 from keras_align.alignments.alignment import Alignment, register_alignment
 from keras_align.divergences.numerics import Tensor
+from keras_align.keras_internals import UnsavedState
 from keras_align.validation import checks
 
 
@@ -25,12 +28,17 @@ class OptimalTransportAlignment(Alignment):
 
     Call arguments and returns: see `Alignment`.
 
+    Attributes:
+        convergence: how far the iterations came in the last call, or `None`.
+
     Example:
 
     >>> alignment = OptimalTransportAlignment(epsilon=0.05)
     >>> x = keras.random.normal((2, 5, 4, 8))
     >>> tuple(alignment(x, x).shape)
     (2, 4)
+    >>> alignment.convergence.converged  # of 8 samples and heads
+    1.0
     """
 
     default_weight = 0.01
@@ -52,6 +60,24 @@ class OptimalTransportAlignment(Alignment):
         self.epsilon = epsilon
         self.max_iterations = max_iterations
         self.tolerance = tolerance
+        self._last = UnsavedState([0.0] * 5, "convergence", summed=True)
+
+    @property
+    def convergence(self) -> divergences.Convergence | None:
+        """How far the iterations came in the last call, as that of a training step.
+
+        A `divergences.Convergence` of floats: the mean `marginal_error` of the samples
+        and heads, the fraction of them that `converged`, and the mean `iterations` of
+        the replicas; `None` before the first call.
+        """
+        error, converged, pairs, iterations, calls = map(
+            float, ops.convert_to_numpy(self._last.state)
+        )
+        if not pairs:
+            return None
+        return divergences.Convergence(
+            error / pairs, converged / pairs, iterations / calls
+        )
 
     def call(
         self,
@@ -60,7 +86,7 @@ class OptimalTransportAlignment(Alignment):
         query_mask: Tensor | None = None,
         key_mask: Tensor | None = None,
     ) -> Tensor:
-        return divergences.optimal_transport(
+        divergence, convergence = divergences.optimal_transport(
             query,
             key,
             query_mask,
@@ -69,7 +95,23 @@ class OptimalTransportAlignment(Alignment):
             epsilon=self.epsilon,
             max_iterations=self.max_iterations,
             tolerance=self.tolerance,
+            return_convergence=True,
         )
+        self._keep(convergence)
+        return divergence
+
+    def _keep(self, convergence):
+        """Keeps sums, which may be added up over replicas."""
+        error, converged, iterations = convergence
+        sums = (
+            ops.sum(error),
+            ops.sum(ops.cast(converged, "float32")),
+            ops.size(error),
+            iterations,
+            1,
+        )
+        state = ops.stack([ops.cast(x, "float32") for x in sums])
+        self._last.state.assign(ops.stop_gradient(state))
 
     def get_config(self) -> dict:
         return {

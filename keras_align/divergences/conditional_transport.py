@@ -127,10 +127,8 @@ def conditional_transport_closed_form(
     column_scale = (column * column_normaliser)[..., None]
     cosines = ops.matmul(unit_query, transpose(unit_key))
     logits_gradient = to_keys * (row_scale * (row_similarity[..., None] - cosines))
-    column_similarity = column_similarity[:, :, None]
-    logits_gradient += to_queries * (
-        transpose(column_scale) * (column_similarity - cosines)
-    )
+    difference = column_similarity[:, :, None] - cosines
+    logits_gradient += to_queries * (transpose(column_scale) * difference)
     unit_query_gradient = -row[..., None] * attended_keys
     unit_query_gradient -= ops.matmul(to_queries, column_scale * unit_key)
     unit_key_gradient = -column[..., None] * attended_queries

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import oracles
 import pytest
-from alignment_classes import CLASSES
 from execution import training_step
 from keras import ops
+from small_alignments import CLASSES
 
 SQUARED = {"cost": "sqeuclidean", "epsilon": 0.5, "max_iterations": 20}
 
