@@ -60,7 +60,7 @@ class OptimalTransportAlignment(Alignment):
         self.epsilon = epsilon
         self.max_iterations = max_iterations
         self.tolerance = tolerance
-        self._last = UnsavedState([0.0] * 5, "convergence", summed=True)
+        self._convergence_sums = UnsavedState([0.0] * 5, "convergence", summed=True)
 
     @property
     def convergence(self) -> divergences.Convergence | None:
@@ -71,7 +71,7 @@ class OptimalTransportAlignment(Alignment):
         the replicas; `None` before the first call.
         """
         error, converged, pairs, iterations, calls = map(
-            float, ops.convert_to_numpy(self._last.state)
+            float, ops.convert_to_numpy(self._convergence_sums.state)
         )
         if not pairs:
             return None
@@ -111,7 +111,7 @@ class OptimalTransportAlignment(Alignment):
             1,
         )
         state = ops.stack([ops.cast(x, "float32") for x in sums])
-        self._last.state.assign(ops.stop_gradient(state))
+        self._convergence_sums.state.assign(ops.stop_gradient(state))
 
     def get_config(self) -> dict:
         return {
