@@ -1,5 +1,7 @@
 """AA-GAN: a discriminator tells queries from keys."""
 
+from typing import Any
+
 from keras import ops
 
 from keras_align import divergences
@@ -9,31 +11,34 @@ from keras_align.alignments.alignment import (
     register_alignment,
     standardize,
 )
+from keras_align.alignments.earlier_names import EarlierNames
 from keras_align.alignments.networks import Discriminator
+from keras_align.divergences.numerics import Tensor
 from keras_align.validation import checks
 
 OBJECTIVES = ("confusion", "minimax")
 
 
 @register_alignment("gan")
-class AdversarialAlignment(Alignment):
+class AdversarialAlignment(EarlierNames, Alignment):
     """Adversarial alignment, AA-GAN: `E_q[log D(q)] + E_k[log(1 - D(k))]`.
 
     The discriminator maximises it. It sees queries and keys standardised together, so
-    that nothing is won by moving or stretching both clouds.
+    that nothing is won by moving or scaling both.
 
     Under the objective "minimax", the paper's, the model minimises the same, through a
     gradient reversal. That objective has no lower bound: its gradient vanishes where
     the discriminator is right, and is largest where the discriminator is fooled, so
-    that the clouds move on past each other. Under "confusion" the model makes the
+    that queries and keys move on past each other. Under "confusion" the model makes the
     discriminator unsure instead, see `divergences.confusion`: it is pulled where the
     discriminator is right and left alone where it can but guess. Both have the same
     equilibrium; the value of the alignment is the paper's formula under either.
 
     Args:
         hidden_dim: int, width of the discriminator's hidden layer. Defaults to `16`.
-        learning_speed: float > 0, how much faster than the model the discriminator
-            learns, see `equalized_dense.EqualizedDense`. Defaults to `30.0`.
+        learning_rate_multiplier: float > 0, how much faster than the model the
+            discriminator learns, see `scaled_rate_dense.ScaledRateDense`. Defaults to
+            `30.0`.
         objective: `"confusion"` or `"minimax"`, what the model minimises. Defaults to
             `"confusion"`.
 
@@ -50,39 +55,49 @@ class AdversarialAlignment(Alignment):
     default_weight = 0.1
 
     def __init__(
-        self, hidden_dim=16, learning_speed=30.0, objective="confusion", **kwargs
+        self,
+        hidden_dim: int = 16,
+        learning_rate_multiplier: float = 30.0,
+        objective: str = "confusion",
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         checks.choice("objective", objective, OBJECTIVES)
         self.hidden_dim = hidden_dim
-        self.learning_speed = learning_speed
+        self.learning_rate_multiplier = learning_rate_multiplier
         self.objective = objective
         self.discriminator = Adversary(
-            Discriminator(hidden_dim, learning_speed, name="discriminator"),
+            Discriminator(hidden_dim, learning_rate_multiplier, name="discriminator"),
             name="adversary",
         )
 
-    def build(self, query_shape, key_shape=None):
+    def build(self, query_shape: tuple, key_shape: tuple | None = None) -> None:
         self.discriminator.build((None, query_shape[-1]))
 
-    def call(self, query, key, query_mask=None, key_mask=None):
-        clouds = standardize(query, key, query_mask, key_mask)
+    def call(
+        self,
+        query: Tensor,
+        key: Tensor,
+        query_mask: Tensor | None = None,
+        key_mask: Tensor | None = None,
+    ) -> Tensor:
+        pair = standardize(query, key, query_mask, key_mask)
         if self.objective == "minimax":
-            return self._adversarial(clouds, query_mask, key_mask)
-        constant = [ops.stop_gradient(cloud) for cloud in clouds]
+            return self._adversarial(pair, query_mask, key_mask)
+        constant = [ops.stop_gradient(x) for x in pair]
         value = self._adversarial(constant, query_mask, key_mask)
-        logits = map(self.discriminator.with_constant_weights, clouds)
+        logits = map(self.discriminator.with_constant_weights, pair)
         confusion = divergences.confusion(*logits, query_mask, key_mask)
         return value + (confusion - ops.stop_gradient(confusion))
 
-    def _adversarial(self, clouds, query_mask, key_mask):
-        logits = map(self.discriminator, clouds)
+    def _adversarial(self, pair, query_mask, key_mask):
+        logits = map(self.discriminator, pair)
         return divergences.adversarial(*logits, query_mask, key_mask)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "hidden_dim": self.hidden_dim,
-            "learning_speed": self.learning_speed,
+            "learning_rate_multiplier": self.learning_rate_multiplier,
             "objective": self.objective,
         }

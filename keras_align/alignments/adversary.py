@@ -1,10 +1,14 @@
 """Gradient reversal, and networks that maximise what everything else minimises."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_align.divergences.numerics import Tensor
 
-def reverse_gradient(x, scale=1.0):
+
+def reverse_gradient(x: Tensor, scale: Any = 1.0) -> Tensor:
     """Identity in the forward pass; multiplies the gradient by `-scale`.
 
     `stop_gradient(x) + scale * (stop_gradient(x) - x)`: the bracket is exactly zero, so
@@ -46,7 +50,7 @@ class Adversary(keras.layers.Layer):
     (2, 8)
     """
 
-    def __init__(self, network, **kwargs):
+    def __init__(self, network: keras.layers.Layer, **kwargs: Any):
         if not isinstance(network, keras.layers.Layer):
             raise ValueError(
                 "Argument `network` must be a keras.layers.Layer. "
@@ -56,14 +60,14 @@ class Adversary(keras.layers.Layer):
         super().__init__(**{"dtype": network.dtype_policy, **kwargs})
         self.network = network
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple) -> None:
         if not self.network.built:
             self.network.build(input_shape)
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         return reverse_gradient(self.network(reverse_gradient(x)))
 
-    def with_constant_weights(self, x):
+    def with_constant_weights(self, x: Tensor) -> Tensor:
         """`network(x)`, whose gradient reaches `x` and not the network's weights.
 
         Args:
@@ -79,14 +83,14 @@ class Adversary(keras.layers.Layer):
         with keras.StatelessScope(state_mapping=constants):
             return self.network(x)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
         return self.network.compute_output_shape(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         network = keras.saving.serialize_keras_object(self.network)
         return {**super().get_config(), "network": network}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict) -> "Adversary":
         network = keras.saving.deserialize_keras_object(config["network"])
         return cls(**{**config, "network": network})

@@ -1,11 +1,14 @@
 """Base class of the alignments, and the names under which they are found."""
 
 import contextlib
+from collections.abc import Callable
+from typing import Any
 
 import keras
 from keras import layers, ops
 
 from keras_align.divergences import numerics
+from keras_align.divergences.numerics import Tensor
 
 _REGISTRY = {}
 
@@ -36,28 +39,42 @@ class Alignment(layers.Layer):
 
     >>> @register_alignment("mean")
     ... class MeanAlignment(Alignment):
-    ...     def call(self, query, key, query_mask=None, key_mask=None):
+    ...     def call(
+        self,
+        query: Tensor,
+        key: Tensor,
+        query_mask: Tensor | None = None,
+        key_mask: Tensor | None = None,
+    ) -> Tensor:
     ...         gap = keras.ops.mean(query, axis=1) - keras.ops.mean(key, axis=1)
     ...         return keras.ops.sum(keras.ops.square(gap), axis=-1)
     >>> layer = keras_align.AlignedMultiHeadAttention(2, 8, alignment="mean")
     """
 
-    default_weight = 0.01
+    default_weight: float = 0.01
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any):
         super().__init__(**{"dtype": "float32", **kwargs})
 
-    def build(self, query_shape, key_shape=None):
+    def build(self, query_shape: tuple, key_shape: tuple | None = None) -> None:
         """Creates the weights for queries `(B, T, N, H)` and keys `(B, S, N, H)`."""
 
-    def call(self, query, key, query_mask=None, key_mask=None):
+    def call(
+        self,
+        query: Tensor,
+        key: Tensor,
+        query_mask: Tensor | None = None,
+        key_mask: Tensor | None = None,
+    ) -> Tensor:
         raise NotImplementedError(f"{type(self).__name__} must implement `call`.")
 
-    def compute_output_shape(self, query_shape, key_shape=None):
+    def compute_output_shape(
+        self, query_shape: tuple, key_shape: tuple | None = None
+    ) -> tuple:
         return (query_shape[0], query_shape[2])
 
 
-def register_alignment(name):
+def register_alignment(name: str) -> Callable[[type], type]:
     """Class decorator that registers an `Alignment` for saving and under `name`.
 
     Args:
@@ -89,7 +106,7 @@ def _full_name(cls):
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
-def get_alignment(identifier):
+def get_alignment(identifier: Any) -> Alignment | None:
     """Returns the `Alignment` that an argument `alignment` describes.
 
     Args:
@@ -121,7 +138,7 @@ def get_alignment(identifier):
     )
 
 
-def serialize_alignment(alignment):
+def serialize_alignment(alignment: Alignment | None) -> dict | None:
     """Returns the config from which `get_alignment` makes an equal alignment."""
     if alignment is None:
         return None
@@ -130,10 +147,15 @@ def serialize_alignment(alignment):
     return config
 
 
-def standardize(query, key, query_mask=None, key_mask=None):
+def standardize(
+    query: Tensor,
+    key: Tensor,
+    query_mask: Tensor | None = None,
+    key_mask: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
     """Centres and scales queries and keys of each sample and head together.
 
-    A network that sees them so gives the same loss wherever the two clouds lie and
+    A network that sees them so gives the same loss wherever queries and keys lie and
     however large they are: only their displacement and shapes count. Without it, the
     model can lower an adversarial loss by moving away from where the adversary has
     learned, and at the small learning rates of fine-tuning it does.

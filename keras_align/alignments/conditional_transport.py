@@ -1,5 +1,7 @@
 """AA-CT: bidirectional conditional transport."""
 
+from typing import Any
+
 from keras_align import divergences
 from keras_align.alignments.adversary import Adversary
 from keras_align.alignments.alignment import (
@@ -7,18 +9,20 @@ from keras_align.alignments.alignment import (
     register_alignment,
     standardize,
 )
+from keras_align.alignments.earlier_names import EarlierNames
 from keras_align.alignments.networks import Critic, Navigator
+from keras_align.divergences.numerics import Tensor
 from keras_align.validation import checks
 
 
 @register_alignment("ct")
-class ConditionalTransportAlignment(Alignment):
+class ConditionalTransportAlignment(EarlierNames, Alignment):
     """Conditional transport alignment, AA-CT, the paper's best.
 
     The critic defines the transport cost and maximises it, through a gradient reversal;
     the navigator defines who is transported to whom and minimises it together with the
     rest of the model. Both see queries and keys standardised together, so that nothing
-    is won by moving or stretching both clouds. Formula:
+    is won by moving or scaling both. Formula:
     `divergences.conditional_transport`.
 
     The paper's released code differs: it reverses the navigator's gradient too,
@@ -30,10 +34,10 @@ class ConditionalTransportAlignment(Alignment):
         feature_dim: int, width of the navigator's features. Defaults to `16`.
         rho: float in [0, 1], weight of the direction from queries to keys. Defaults to
             `0.5`.
-        critic_learning_speed: float > 0, how much faster than the model the critic
-            learns, see `equalized_dense.EqualizedDense`. Defaults to `0.3`.
-        navigator_learning_speed: float > 0, the same for the navigator. Ten times the
-            critic's by default, `3.0`: the plan must follow the cost.
+        critic_learning_rate_multiplier: float > 0, how much faster than the model the
+            critic learns, see `scaled_rate_dense.ScaledRateDense`. Defaults to `0.3`.
+        navigator_learning_rate_multiplier: float > 0, the same for the navigator. Ten
+            times the critic's by default, `3.0`: the plan must follow the cost.
 
     Call arguments and returns: see `Alignment`.
 
@@ -49,33 +53,41 @@ class ConditionalTransportAlignment(Alignment):
 
     def __init__(
         self,
-        hidden_dim=16,
-        feature_dim=16,
-        rho=0.5,
-        critic_learning_speed=0.3,
-        navigator_learning_speed=3.0,
-        **kwargs,
+        hidden_dim: int = 16,
+        feature_dim: int = 16,
+        rho: float = 0.5,
+        critic_learning_rate_multiplier: float = 0.3,
+        navigator_learning_rate_multiplier: float = 3.0,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         checks.fraction("rho", rho)
-        checks.positive("critic_learning_speed", critic_learning_speed)
-        checks.positive("navigator_learning_speed", navigator_learning_speed)
+        of_critic = critic_learning_rate_multiplier
+        of_navigator = navigator_learning_rate_multiplier
+        checks.positive("critic_learning_rate_multiplier", of_critic)
+        checks.positive("navigator_learning_rate_multiplier", of_navigator)
         self.hidden_dim = hidden_dim
         self.feature_dim = feature_dim
         self.rho = rho
-        self.critic_learning_speed = critic_learning_speed
-        self.navigator_learning_speed = navigator_learning_speed
-        critic = Critic(hidden_dim, critic_learning_speed, name="critic")
+        self.critic_learning_rate_multiplier = of_critic
+        self.navigator_learning_rate_multiplier = of_navigator
+        critic = Critic(hidden_dim, of_critic, name="critic")
         self.critic = Adversary(critic, name="adversary")
         self.navigator = Navigator(
-            hidden_dim, feature_dim, navigator_learning_speed, name="navigator"
+            hidden_dim, feature_dim, of_navigator, name="navigator"
         )
 
-    def build(self, query_shape, key_shape=None):
+    def build(self, query_shape: tuple, key_shape: tuple | None = None) -> None:
         self.critic.build((None, query_shape[-1]))
         self.navigator.build((None, query_shape[-1]))
 
-    def call(self, query, key, query_mask=None, key_mask=None):
+    def call(
+        self,
+        query: Tensor,
+        key: Tensor,
+        query_mask: Tensor | None = None,
+        key_mask: Tensor | None = None,
+    ) -> Tensor:
         query, key = standardize(query, key, query_mask, key_mask)
         return divergences.conditional_transport(
             self.critic(query),
@@ -87,12 +99,14 @@ class ConditionalTransportAlignment(Alignment):
             self.rho,
         )
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "hidden_dim": self.hidden_dim,
             "feature_dim": self.feature_dim,
             "rho": self.rho,
-            "critic_learning_speed": self.critic_learning_speed,
-            "navigator_learning_speed": self.navigator_learning_speed,
+            "critic_learning_rate_multiplier": self.critic_learning_rate_multiplier,
+            "navigator_learning_rate_multiplier": (
+                self.navigator_learning_rate_multiplier
+            ),
         }

@@ -1,9 +1,11 @@
 """Matching by the measure of alignment itself, the maximum mean discrepancy."""
 
 import math
+from typing import Any
 
 from keras_align import divergences
 from keras_align.alignments.alignment import Alignment, register_alignment
+from keras_align.divergences.numerics import Tensor
 from keras_align.validation import checks
 
 
@@ -31,17 +33,23 @@ class MaximumMeanDiscrepancyAlignment(Alignment):
 
     default_weight = 0.01
 
-    def __init__(self, bandwidth=None, **kwargs):
+    def __init__(self, bandwidth: float | None = None, **kwargs: Any):
         super().__init__(**kwargs)
         if bandwidth is not None:
             checks.positive("bandwidth", bandwidth)
         self.bandwidth = bandwidth
 
-    def call(self, query, key, query_mask=None, key_mask=None):
+    def call(
+        self,
+        query: Tensor,
+        key: Tensor,
+        query_mask: Tensor | None = None,
+        key_mask: Tensor | None = None,
+    ) -> Tensor:
         bandwidth = self.bandwidth or math.sqrt(query.shape[-1])
         return divergences.maximum_mean_discrepancy(
             query, key, query_mask, key_mask, bandwidth=bandwidth
         )
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {**super().get_config(), "bandwidth": self.bandwidth}

@@ -1,14 +1,18 @@
 """The small networks of the paper. They act on the last axis, in float32."""
 
+from typing import Any
+
 import keras
 from keras import layers, ops
 
-from keras_align.alignments.equalized_dense import EqualizedDense
+from keras_align.alignments.earlier_names import EarlierNames
+from keras_align.alignments.scaled_rate_dense import ScaledRateDense
+from keras_align.divergences.numerics import Tensor
 from keras_align.validation import checks
 
 
 @keras.saving.register_keras_serializable(package="keras_align")
-class Highway(layers.Layer):
+class Highway(EarlierNames, layers.Layer):
     """Highway block, `g * relu(W_h x + b_h) + (1 - g) * x`, `g = sigmoid(W_g x + b_g)`.
 
     Source: Srivastava et al. 2015. The gate's bias starts negative, so that the block
@@ -16,7 +20,7 @@ class Highway(layers.Layer):
 
     Args:
         gate_bias: float, initial value of `b_g`. Defaults to `-2.0`.
-        learning_speed: float > 0, see `EqualizedDense`. Defaults to `1.0`.
+        learning_rate_multiplier: float > 0, see `ScaledRateDense`. Defaults to `1.0`.
 
     Call arguments:
         x: float tensor `(..., H)`.
@@ -25,36 +29,43 @@ class Highway(layers.Layer):
         float32 tensor `(..., H)`.
     """
 
-    def __init__(self, gate_bias=-2.0, learning_speed=1.0, **kwargs):
+    def __init__(
+        self,
+        gate_bias: float = -2.0,
+        learning_rate_multiplier: float = 1.0,
+        **kwargs: Any,
+    ):
         super().__init__(**{"dtype": "float32", **kwargs})
-        checks.positive("learning_speed", learning_speed)
+        checks.positive("learning_rate_multiplier", learning_rate_multiplier)
         self.gate_bias = gate_bias
-        self.learning_speed = learning_speed
+        self.learning_rate_multiplier = learning_rate_multiplier
 
-    def build(self, input_shape):
-        width, speed = input_shape[-1], self.learning_speed
-        self.gate = EqualizedDense(width, "sigmoid", self.gate_bias, speed, name="gate")
-        self.transform = EqualizedDense(
-            width, "relu", learning_speed=speed, name="transform"
+    def build(self, input_shape: tuple) -> None:
+        width, multiplier = input_shape[-1], self.learning_rate_multiplier
+        self.gate = ScaledRateDense(
+            width, "sigmoid", self.gate_bias, multiplier, name="gate"
+        )
+        self.transform = ScaledRateDense(
+            width, "relu", learning_rate_multiplier=multiplier, name="transform"
         )
         self.gate.build(input_shape)
         self.transform.build(input_shape)
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         return x + self.gate(x) * (self.transform(x) - x)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "gate_bias": self.gate_bias,
-            "learning_speed": self.learning_speed,
+            "learning_rate_multiplier": self.learning_rate_multiplier,
         }
 
 
-class _FeatureNetwork(layers.Layer):
+class _FeatureNetwork(EarlierNames, layers.Layer):
     """Optional highway block, then a two-layer perceptron.
 
     `feature_dim` is the width of the output, `None` for that of the input.
@@ -63,46 +74,52 @@ class _FeatureNetwork(layers.Layer):
     has_highway = True
     initial_scale = 1.0  # of the last layer
 
-    def __init__(self, hidden_dim=16, feature_dim=None, learning_speed=1.0, **kwargs):
+    def __init__(
+        self,
+        hidden_dim: int = 16,
+        feature_dim: int | None = None,
+        learning_rate_multiplier: float = 1.0,
+        **kwargs: Any,
+    ):
         super().__init__(**{"dtype": "float32", **kwargs})
         checks.positive_integer("hidden_dim", hidden_dim)
-        checks.positive("learning_speed", learning_speed)
+        checks.positive("learning_rate_multiplier", learning_rate_multiplier)
         self.hidden_dim = hidden_dim
         self.feature_dim = feature_dim
-        self.learning_speed = learning_speed
+        self.learning_rate_multiplier = learning_rate_multiplier
 
-    def build(self, input_shape):
-        speed = self.learning_speed
+    def build(self, input_shape: tuple) -> None:
+        multiplier = self.learning_rate_multiplier
         if self.has_highway:
-            self.highway = Highway(learning_speed=speed, name="highway")
+            self.highway = Highway(learning_rate_multiplier=multiplier, name="highway")
             self.highway.build(input_shape)
-        self.hidden = EqualizedDense(
-            self.hidden_dim, learning_speed=speed, name="hidden"
+        self.hidden = ScaledRateDense(
+            self.hidden_dim, learning_rate_multiplier=multiplier, name="hidden"
         )
         width = self.feature_dim or input_shape[-1]
-        self.feature = EqualizedDense(
+        self.feature = ScaledRateDense(
             width,
-            learning_speed=speed,
+            learning_rate_multiplier=multiplier,
             initial_scale=self.initial_scale,
             name="feature",
         )
         self.hidden.build(input_shape)
         self.feature.build((*input_shape[:-1], self.hidden_dim))
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         return self._perceptron(self.highway(x) if self.has_highway else x)
 
     def _perceptron(self, x):
         return self.feature(ops.leaky_relu(self.hidden(x), negative_slope=0.1))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
         return (*input_shape[:-1], self.feature_dim or input_shape[-1])
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "hidden_dim": self.hidden_dim,
-            "learning_speed": self.learning_speed,
+            "learning_rate_multiplier": self.learning_rate_multiplier,
         }
 
 
@@ -117,7 +134,7 @@ class Critic(_FeatureNetwork):
 
     Args:
         hidden_dim: int, width of the hidden layer. Defaults to `16`.
-        learning_speed: float > 0, see `EqualizedDense`. Defaults to `1.0`.
+        learning_rate_multiplier: float > 0, see `ScaledRateDense`. Defaults to `1.0`.
 
     Call arguments:
         x: float tensor `(..., H)`.
@@ -126,10 +143,15 @@ class Critic(_FeatureNetwork):
         float32 tensor `(..., H)`.
     """
 
-    def __init__(self, hidden_dim=16, learning_speed=1.0, **kwargs):
-        super().__init__(hidden_dim, None, learning_speed, **kwargs)
+    def __init__(
+        self,
+        hidden_dim: int = 16,
+        learning_rate_multiplier: float = 1.0,
+        **kwargs: Any,
+    ):
+        super().__init__(hidden_dim, None, learning_rate_multiplier, **kwargs)
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         x = self.highway(x)
         return x + self._perceptron(x)
 
@@ -141,7 +163,7 @@ class Navigator(_FeatureNetwork):
     Args:
         hidden_dim: int, width of the hidden layer. Defaults to `16`.
         feature_dim: int, width of the output. Defaults to `16`.
-        learning_speed: float > 0, see `EqualizedDense`. Defaults to `1.0`.
+        learning_rate_multiplier: float > 0, see `ScaledRateDense`. Defaults to `1.0`.
 
     Call arguments:
         x: float tensor `(..., H)`.
@@ -152,11 +174,17 @@ class Navigator(_FeatureNetwork):
 
     has_highway = False
 
-    def __init__(self, hidden_dim=16, feature_dim=16, learning_speed=1.0, **kwargs):
+    def __init__(
+        self,
+        hidden_dim: int = 16,
+        feature_dim: int = 16,
+        learning_rate_multiplier: float = 1.0,
+        **kwargs: Any,
+    ):
         checks.positive_integer("feature_dim", feature_dim)
-        super().__init__(hidden_dim, feature_dim, learning_speed, **kwargs)
+        super().__init__(hidden_dim, feature_dim, learning_rate_multiplier, **kwargs)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {**super().get_config(), "feature_dim": self.feature_dim}
 
 
@@ -166,11 +194,12 @@ class Discriminator(_FeatureNetwork):
 
     `D(x) = sigmoid(linear(leaky_relu(linear(highway(x)))))`; the sigmoid is left to
     `divergences.adversarial`. The last layer starts at zero, undecided: a random one
-    would move the clouds along random directions before it has learned which differ.
+    would move queries and keys along random directions before it has learned in which
+    they differ.
 
     Args:
         hidden_dim: int, width of the hidden layer. Defaults to `16`.
-        learning_speed: float > 0, see `EqualizedDense`. Defaults to `1.0`.
+        learning_rate_multiplier: float > 0, see `ScaledRateDense`. Defaults to `1.0`.
 
     Call arguments:
         x: float tensor `(..., H)`.
@@ -181,11 +210,16 @@ class Discriminator(_FeatureNetwork):
 
     initial_scale = 0.0
 
-    def __init__(self, hidden_dim=16, learning_speed=1.0, **kwargs):
-        super().__init__(hidden_dim, 1, learning_speed, **kwargs)
+    def __init__(
+        self,
+        hidden_dim: int = 16,
+        learning_rate_multiplier: float = 1.0,
+        **kwargs: Any,
+    ):
+        super().__init__(hidden_dim, 1, learning_rate_multiplier, **kwargs)
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         return super().call(x)[..., 0]
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
         return input_shape[:-1]

@@ -4,7 +4,12 @@ Everything here works in float32 whatever the dtype policy, keeps gradients fini
 and treats masks as selections: a masked entry, if it is finite, has no influence.
 """
 
+from typing import Any
+
 from keras import ops
+
+# A tensor of the backend, a NumPy array or a symbolic tensor of Keras.
+Tensor = Any
 
 
 def to_float32(*tensors):
@@ -55,7 +60,9 @@ def token_weights(mask, like):
 
 def largest(x, axis):
     """Largest entry along an axis, which is kept; also of a batch without samples."""
-    return ops.max(x, axis=axis, keepdims=True, initial=-3e38)
+    # A Python number would take the type of `floatx` here.
+    lowest = ops.cast(-3e38, x.dtype)
+    return ops.max(x, axis=axis, keepdims=True, initial=lowest)
 
 
 def matvec(matrix, vector):
@@ -69,6 +76,39 @@ def vecmat(vector, matrix):
     """`sum_i v_i M_ij`: `(B, 1 or N, T)`, `(B, N, T, S)` -> `(B, N, S)`."""
     row = ops.broadcast_to(vector, ops.shape(matrix)[:-1])[..., None, :]
     return ops.matmul(row, matrix)[..., 0, :]
+
+
+def transposed_matmul(matrix, x):
+    """`sum_i M_ij x_i`: `(B, N, T, S)`, `(B, N, T, D)` -> `(B, N, S, D)`."""
+    return transpose(ops.matmul(transpose(x), matrix))
+
+
+def centered(query, key, row, column):
+    """Moves the mid-point of both means to 0: distances of small numbers are exact.
+
+    The mid-point is a constant, as no distance depends on it.
+
+    Args:
+        query: float32 `(B, N, T, H)`.
+        key: float32 `(B, N, S, H)`.
+        row: float32 `(B, 1, T)`, see `token_weights`.
+        column: float32 `(B, 1, S)`.
+
+    Returns:
+        Pair of `query` and `key`, moved.
+    """
+    middle = vecmat(row, query) + vecmat(column, key)  # (B, N, H)
+    middle = ops.stop_gradient(0.5 * middle)[:, :, None]
+    return query - middle, key - middle
+
+
+def zero_if_empty(value, query_mask, key_mask):
+    """Sets the value `(B, N)` of a sample without a real query or key to 0."""
+    for mask in (query_mask, key_mask):
+        if mask is not None:
+            present = ops.any(ops.cast(mask, "bool"), axis=1)[:, None]
+            value = ops.where(present, value, ops.zeros_like(value))
+    return value
 
 
 def with_gradient(value, *pairs):

@@ -1,8 +1,11 @@
 """Entropic optimal transport: stabilised Sinkhorn iterations that XLA compiles."""
 
+from typing import NamedTuple
+
 from keras import ops
 
 from keras_align.divergences import numerics
+from keras_align.divergences.numerics import Tensor
 
 # Scalings of the kernel (matrix-vector products) between two absorptions of the
 # scalings in the potentials (which need an exponential for each pair).
@@ -10,13 +13,44 @@ _SCALINGS = 5
 # The entropy weight starts at the largest |q . k| divided by this, so that entries of
 # the first kernel are in exp([-25, 25]), and then falls by the factor to `epsilon`.
 _START, _FACTOR = 25.0, 4.0
-# Over-relaxation at `epsilon`, once the error is below the bound.
+# Over-relaxation at `epsilon`, once the error is below the bound. It multiplies a
+# scaling by a factor in this range at most: where a row has hardly any mass yet, a
+# power of its inverse would leave float32.
 _RELAXATION, _NEAR = 1.8, 0.5
+_SMALLEST_FACTOR, _LARGEST_FACTOR = 0.25, 4.0
+# The least entropy weight relative to the largest |q . k|: the exponents of the kernel
+# are differences of numbers of that size, which float32 holds to 6e-8.
+_RESOLUTION = 1e-6
+_SMALLEST, _LARGEST = 1e-30, 1e30  # entropy weights, whatever is asked for
 _LARGEST_EXPONENT = 60.0
 _UNKNOWN = 1e9  # the error before it is first measured
 
 
-def transport_plan(query, key, row, column, epsilon, max_iterations, tolerance):
+class Convergence(NamedTuple):
+    """How far the Sinkhorn iterations came.
+
+    Attributes:
+        marginal_error: float32 `(B, N)`, L1 error of the plan's marginals.
+        converged: boolean `(B, N)`, whether the plan is that of the wanted `epsilon`
+            and its error is within the tolerance.
+        iterations: int32 scalar, the iterations that were taken: those of the sample
+            and head that needed the most.
+    """
+
+    marginal_error: Tensor
+    converged: Tensor
+    iterations: Tensor
+
+
+def transport_plan(
+    query: Tensor,
+    key: Tensor,
+    row: Tensor,
+    column: Tensor,
+    epsilon: float,
+    max_iterations: int,
+    tolerance: float,
+) -> tuple[Tensor, Convergence]:
     """Plan `pi` that minimises `-sum_ij pi_ij q_i . k_j - epsilon * entropy(pi)`.
 
     Costs that differ from `-q_i . k_j` by terms of the row or the column alone have the
@@ -30,66 +64,91 @@ def transport_plan(query, key, row, column, epsilon, max_iterations, tolerance):
     scaling). After a pass over rows and columns no entry of the kernel is above the
     number of tokens and no mean of a row below its inverse; hence the next kernel, of a
     smaller `epsilon`, neither overflows nor vanishes. Near the solution the scalings
-    are over-relaxed (Thibault et al. 2021, "Overrelaxed Sinkhorn-Knopp algorithm for
-    regularized optimal transport").
+    are over-relaxed, by a bounded factor (Thibault et al. 2021, "Overrelaxed
+    Sinkhorn-Knopp algorithm for regularized optimal transport").
 
     Args:
         query: float32 `(B, N, T, H)`.
         key: float32 `(B, N, H, S)`.
         row: float32 `(B, 1, T)`, marginal of the queries; 0 for padding.
         column: float32 `(B, 1, S)`, marginal of the keys.
-        epsilon: float > 0.
+        epsilon: float > 0. Below a millionth of the largest `|q_i . k_j|`, which
+            float32 does not resolve, that is taken.
         max_iterations: int > 0; rounded up to a multiple of 5.
         tolerance: float > 0, bound on the L1 error of the marginals.
 
     Returns:
-        float32 `(B, N, T, S)`; 0 on padding. Column marginals are exact. When the
-        iterations run out before `epsilon` is reached, it is the plan of a larger one.
+        Pair of the plan, float32 `(B, N, T, S)`, 0 on padding, and a `Convergence`.
+        Column marginals are exact. When the iterations run out before `epsilon` is
+        reached, it is the plan of a larger one.
     """
-    query = ops.where(row[..., None] > 0.0, query, 0.0)
-    key = ops.where(column[:, :, None] > 0.0, key, 0.0)
+    query = ops.where(row[..., None] > 0.0, query, ops.zeros_like(query))
+    key = ops.where(column[:, :, None] > 0.0, key, ops.zeros_like(key))
     products = ops.matmul(query, key)  # (B, N, T, S)
     row = ops.broadcast_to(row, ops.shape(query[..., 0]))
     column = ops.broadcast_to(column, ops.shape(key[:, :, 0]))
+    largest = _largest_product(query, key)  # (B, N, 1)
+    epsilon = ops.cast(min(max(float(epsilon), _SMALLEST), _LARGEST), "float32")
+    epsilon = ops.maximum(_RESOLUTION * largest, epsilon)
 
-    def kernel_of(f, g, entropy):
-        exponent = (f[..., None] + g[..., None, :] + products) / entropy[..., None]
-        return ops.exp(ops.minimum(exponent, _LARGEST_EXPONENT))
+    f, g, entropy, steps = _potentials(
+        products, row, column, largest, epsilon, max_iterations, tolerance
+    )
+    kernel = _kernel(products, f, g, entropy)
+    ones, exact = (ops.ones_like(f), ops.ones_like(g)), ops.zeros_like(epsilon, "bool")
+    u, v, _ = _scale(kernel, row, column, *ones, exact)
+    plan = (row * u)[..., None] * kernel * (column * v)[..., None, :]
+    error = ops.sum(ops.abs(ops.sum(plan, axis=-1) - row), axis=-1)
+    converged = ops.logical_and(error <= tolerance, (entropy <= epsilon)[..., 0])
+    return plan, Convergence(error, converged, _SCALINGS * steps)
 
-    def step(f, g, entropy, error):
-        kernel = kernel_of(f, g, entropy)
-        far = ops.logical_or(entropy > epsilon, error > _NEAR)
-        power = ops.where(far, -1.0, -_RELAXATION)
+
+def _potentials(products, row, column, largest, epsilon, max_iterations, tolerance):
+    """The potentials `f` and `g`, the entropy weight to use next, the steps taken."""
+
+    def step(f, g, entropy, error, steps):
+        kernel = _kernel(products, f, g, entropy)
+        relaxed = ops.logical_and(entropy <= epsilon, error <= _NEAR)
         u, v = ops.ones_like(f), ops.ones_like(g)
         for _ in range(_SCALINGS):
-            u, v, error = _scale(kernel, row, column, u, v, power)
-        error = ops.where(entropy > epsilon, _UNKNOWN, error)
+            u, v, error = _scale(kernel, row, column, u, v, relaxed)
+        error = ops.where(entropy > epsilon, ops.full_like(error, _UNKNOWN), error)
         f, g = f + entropy * ops.log(u), g + entropy * ops.log(v)
-        return f, g, _snap(entropy / _FACTOR, epsilon), error
+        return f, g, _snap(entropy / _FACTOR, epsilon), error, steps + 1
 
-    def unfinished(f, g, entropy, error):
+    def unfinished(f, g, entropy, error, steps):
         return ops.any(error > tolerance)
 
-    f, g = ops.zeros_like(row), ops.zeros_like(column)
-    start = _snap(_largest_product(query, key) / _START, epsilon)  # (B, N, 1)
-    f, g, entropy, _ = ops.while_loop(
+    entropy = _snap(largest / _START, epsilon)
+    error, steps = ops.full_like(entropy, _UNKNOWN), ops.zeros((), "int32")
+    f, g, entropy, _, steps = ops.while_loop(
         unfinished,
         step,
-        (f, g, start, ops.full_like(start, _UNKNOWN)),
+        (ops.zeros_like(row), ops.zeros_like(column), entropy, error, steps),
         maximum_iterations=-(-max_iterations // _SCALINGS),
     )
-    kernel = kernel_of(f, g, entropy)
-    u, v, _ = _scale(kernel, row, column, ops.ones_like(f), ops.ones_like(g), -1.0)
-    return (row * u)[..., None] * kernel * (column * v)[..., None, :]
+    return f, g, entropy, steps
 
 
-def _scale(kernel, row, column, u, v, power):
+def _kernel(products, f, g, entropy):
+    exponent = (f[..., None] + g[..., None, :] + products) / entropy[..., None]
+    return ops.exp(ops.minimum(exponent, _LARGEST_EXPONENT))
+
+
+def _scale(kernel, row, column, u, v, relaxed):
     """One pass over rows and columns, and the L1 error of the rows before it."""
     mass = _mass(u * numerics.matvec(kernel, column * v))
     error = ops.sum(row * ops.abs(mass - 1.0), axis=-1, keepdims=True)
-    u = u * ops.power(mass, power)
+    u = u * _correction(mass, relaxed)
     mass = _mass(v * numerics.vecmat(row * u, kernel))
-    return u, v * ops.power(mass, power), error
+    return u, v * _correction(mass, relaxed), error
+
+
+def _correction(mass, relaxed):
+    """`1 / mass`, which makes the mass 1, or somewhat beyond it."""
+    beyond = ops.power(mass, 1.0 - _RELAXATION)
+    beyond = ops.clip(beyond, _SMALLEST_FACTOR, _LARGEST_FACTOR)
+    return ops.where(relaxed, beyond, ops.ones_like(beyond)) / mass
 
 
 def _snap(entropy, epsilon):
@@ -99,7 +158,7 @@ def _snap(entropy, epsilon):
 
 def _mass(mass):
     """Without mass, where there is padding alone, all stays as it is."""
-    return ops.where(mass > 0.0, ops.clip(mass, 1e-18, 1e18), 1.0)
+    return ops.where(mass > 0.0, ops.clip(mass, 1e-18, 1e18), ops.ones_like(mass))
 
 
 def _largest_product(query, key):

@@ -125,7 +125,7 @@ class AlignedAttention(AlignmentSettings):
             ValueError: if queries, keys and masks do not fit together.
         """
         pair = {"query": query}, {"key": key}
-        checks.clouds(*pair, query_mask, key_mask)
+        checks.query_and_key(*pair, query_mask, key_mask)
         training = keras_internals.training_of_call()
         if self._notes_training(training):
             self._add_alignment_loss(query, key, query_mask, key_mask)

@@ -1,59 +1,56 @@
 """Checks of arguments: each raises a ValueError that names the argument."""
 
 import numbers
+from typing import Any
+
+LARGEST_FLOAT = 3.4e38  # float32's
+LARGEST_INTEGER = 2**31 - 1  # int32's
 
 
-def positive(name, value):
+def is_number(value: Any) -> bool:
+    """Whether `value` is a real number that float32 can hold; no NaN, no infinity."""
+    return isinstance(value, numbers.Real) and -LARGEST_FLOAT <= value <= LARGEST_FLOAT
+
+
+def positive(name: str, value: Any) -> None:
     """Raises unless `value` is a number above zero."""
-    if not isinstance(value, numbers.Real) or not 0.0 < value < float("inf"):
-        raise ValueError(
-            f"Argument `{name}` must be a positive number. Received: {name}={value!r}"
-        )
+    if not is_number(value) or value <= 0.0:
+        _refuse(name, value, "a positive number")
 
 
-def not_negative(name, value):
+def not_negative(name: str, value: Any) -> None:
     """Raises unless `value` is a finite number that is not below zero."""
-    if not isinstance(value, numbers.Real) or not 0.0 <= value < float("inf"):
-        raise ValueError(
-            f"Argument `{name}` must be a number >= 0. Received: {name}={value!r}"
-        )
+    if not is_number(value) or value < 0.0:
+        _refuse(name, value, "a number >= 0")
 
 
-def positive_integer(name, value):
+def positive_integer(name: str, value: Any) -> None:
     """Raises unless `value` is an integer above zero."""
-    _integer(name, value, 1, "a positive integer")
+    if not _is_integer(value) or not 0 < value <= LARGEST_INTEGER:
+        _refuse(name, value, "a positive integer below 2**31")
 
 
-def count(name, value):
+def count(name: str, value: Any) -> None:
     """Raises unless `value` is an integer that is not below zero."""
-    _integer(name, value, 0, "an integer >= 0")
+    if not _is_integer(value) or value < 0:
+        _refuse(name, value, "an integer >= 0")
 
 
-def _integer(name, value, least, expected):
-    is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not is_integer or value < least:
-        raise ValueError(
-            f"Argument `{name}` must be {expected}. Received: {name}={value!r}"
-        )
-
-
-def fraction(name, value):
+def fraction(name: str, value: Any) -> None:
     """Raises unless `value` is a number in [0, 1]."""
     if not isinstance(value, numbers.Real) or not 0.0 <= value <= 1.0:
-        raise ValueError(
-            f"Argument `{name}` must be in [0, 1]. Received: {name}={value!r}"
-        )
+        _refuse(name, value, "in [0, 1]")
 
 
-def choice(name, value, choices):
+def choice(name: str, value: Any, choices: tuple) -> None:
     """Raises unless `value` is one of `choices`."""
     if value not in choices:
-        raise ValueError(
-            f"Argument `{name}` must be one of {choices}. Received: {name}={value!r}"
-        )
+        _refuse(name, value, f"one of {choices}")
 
 
-def clouds(query, key, query_mask=None, key_mask=None):
+def query_and_key(
+    query: dict, key: dict, query_mask: Any = None, key_mask: Any = None
+) -> None:
     """Raises unless queries, keys and masks fit together.
 
     Args:
@@ -78,6 +75,17 @@ def clouds(query, key, query_mask=None, key_mask=None):
                 f"Argument `{name}` must be of shape {shape[:2]}, samples and tokens. "
                 f"Received: {name} of shape {_shape(name, mask)}"
             )
+
+
+def _is_integer(value):
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def _refuse(name, value, expected):
+    # Python does not write integers of more than 4,300 digits.
+    is_huge = isinstance(value, int) and abs(value) > 10**100
+    text = f"an integer of {value.bit_length()} bits" if is_huge else repr(value)
+    raise ValueError(f"Argument `{name}` must be {expected}. Received: {name}={text}")
 
 
 def _shape(name, tensor):

@@ -1,4 +1,4 @@
-"""Training with any alignment brings two displaced clouds together."""
+"""Training with any alignment brings displaced queries and keys together."""
 
 import keras
 import numpy as np
@@ -6,7 +6,7 @@ import oracles
 import pytest
 from execution import training_step
 from keras import ops
-from test_alignments import CLASSES
+from small_alignments import CLASSES
 
 SQUARED = {"cost": "sqeuclidean", "epsilon": 0.5, "max_iterations": 20}
 
@@ -60,7 +60,7 @@ def fall(name, options, seed):
         ("ot", SQUARED, 0),
     ],
 )
-def test_training_brings_displaced_clouds_together(name, options, seed):
+def test_training_brings_displaced_samples_together(name, options, seed):
     assert fall(name, options, seed) > 10.0
 
 

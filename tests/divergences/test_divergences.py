@@ -70,7 +70,7 @@ every_case = pytest.mark.parametrize("case", CASES)
 every_method = pytest.mark.parametrize("case", METHODS)
 
 
-def some_clouds(length=5, other=4, batch=2, heads=2, size=3, seed=0):
+def some_samples(length=5, other=4, batch=2, heads=2, size=3, seed=0):
     rng = np.random.default_rng(seed)
     query = rng.normal(size=(batch, length, heads, size))
     key = rng.normal(size=(batch, other, heads, size)) + 0.7
@@ -78,7 +78,7 @@ def some_clouds(length=5, other=4, batch=2, heads=2, size=3, seed=0):
 
 
 @every_case
-@given(drawn=strategies.clouds())
+@given(drawn=strategies.samples())
 def test_equals_float64(case, drawn):
     function, oracle, options = CASES[case]
     compute = quick(functools.partial(function, **options))
@@ -92,7 +92,7 @@ def test_equals_float64(case, drawn):
 @pytest.mark.parametrize("epsilon", [0.01, 0.1, 1.0])
 @pytest.mark.parametrize("shape", [(12, 12), (7, 20)])
 def test_optimal_transport_equals_pot(epsilon, shape):
-    query, key = some_clouds(*shape, size=8)
+    query, key = some_samples(*shape, size=8)
     mask = np.arange(shape[1]) < np.array([[5], [shape[1]]])
     expected = oracles.optimal_transport(query, key, None, mask, epsilon=epsilon)
     compute = quick(functools.partial(ot, epsilon=epsilon, max_iterations=2000))
@@ -105,7 +105,7 @@ def test_gradients_equal_finite_differences(case):
     function, oracle, options = CASES[case]
     if oracle is oracles.optimal_transport:
         oracle = oracles.entropic_objective  # the plan is a constant: envelope theorem
-    query, key = some_clouds(4, 3, heads=1, size=2)
+    query, key = some_samples(4, 3, heads=1, size=2)
     masks = np.array([[1, 1, 1, 0], [1, 1, 1, 1]], bool), None
 
     def differences(changed, arguments):
@@ -129,7 +129,7 @@ def test_gradients_equal_finite_differences(case):
 @every_case
 def test_eager_equals_graph_equals_xla(case):
     function, _, options = CASES[case]
-    query, key = some_clouds()
+    query, key = some_samples()
     mask = np.array([[1, 1, 1, 0], [0, 0, 0, 0]], bool)
     results = [
         value_and_gradients(
@@ -147,7 +147,7 @@ def test_eager_equals_graph_equals_xla(case):
 def test_padding_is_invisible(case):
     """Neither its length nor what stands in it changes value or gradients."""
     function, _, options = CASES[case]
-    query, key = some_clouds()
+    query, key = some_samples()
     short_q, short_k = np.ones((2, 5), bool), np.array([[1, 1, 1, 1], [1, 1, 0, 0]])
     rubbish = np.float32(strategies.FLOAT16_MAX)
 
@@ -177,7 +177,7 @@ def test_padding_is_invisible(case):
 @pytest.mark.parametrize("empty", ["query", "key", "both"])
 def test_a_sample_without_tokens_is_zero(case, empty):
     function, _, options = CASES[case]
-    query, key = some_clouds()
+    query, key = some_samples()
     q_mask, k_mask = np.ones((2, 5), bool), np.ones((2, 4), bool)
     q_mask[0], k_mask[0] = empty == "key", empty == "query"
     value, gradients = value_and_gradients(
@@ -193,11 +193,11 @@ LARGEST = np.full((2, 1, 1, 2), strategies.FLOAT16_MAX, "float32")
 
 
 @every_case
-@given(drawn=strategies.degenerate_clouds())
-@example(drawn=strategies.Clouds(ZEROS, ZEROS, None, None))
-@example(drawn=strategies.Clouds(ZEROS, LARGEST, None, None))
-@example(drawn=strategies.Clouds(LARGEST, -LARGEST, None, None))
-@example(drawn=strategies.Clouds(LARGEST, LARGEST, None, np.zeros((2, 1), bool)))
+@given(drawn=strategies.degenerate_samples())
+@example(drawn=strategies.Samples(ZEROS, ZEROS, None, None))
+@example(drawn=strategies.Samples(ZEROS, LARGEST, None, None))
+@example(drawn=strategies.Samples(LARGEST, -LARGEST, None, None))
+@example(drawn=strategies.Samples(LARGEST, LARGEST, None, np.zeros((2, 1), bool)))
 def test_finite_at_the_extremes(case, drawn):
     function, _, options = CASES[case]
     if function is ot:
@@ -213,7 +213,7 @@ def test_finite_at_the_extremes(case, drawn):
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_computed_in_float32(case, dtype):
     function, _, options = CASES[case]
-    query, key = (ops.cast(x, dtype) for x in some_clouds())
+    query, key = (ops.cast(x, dtype) for x in some_samples())
     if "gan" in case or "ct" in case:  # keep what these test functions add exact
         query, key = ops.round(query), ops.round(key)
     compute = quick(functools.partial(function, **options))
@@ -226,7 +226,7 @@ def test_computed_in_float32(case, dtype):
 @every_case
 def test_order_of_tokens_does_not_matter(case):
     function, _, options = CASES[case]
-    query, key = some_clouds()
+    query, key = some_samples()
     compute = quick(functools.partial(function, **options))
     value = compute(query, key)
     shuffled = compute(query[:, ::-1], key[:, [2, 0, 3, 1]])

@@ -9,7 +9,7 @@ from keras import ops
 from keras_align import divergences
 
 
-def some_cloud(length=6, batch=2, heads=2, size=4, seed=0):
+def some_samples(length=6, batch=2, heads=2, size=4, seed=0):
     rng = np.random.default_rng(seed)
     return rng.normal(size=(batch, length, heads, size)).astype("float32")
 
@@ -86,7 +86,7 @@ def test_best_discriminator_gives_jensen_shannon():
 
 
 def test_transport_of_an_indifferent_navigator_is_the_mean_cost():
-    u_query, u_key = some_cloud(), some_cloud(5, seed=1)
+    u_query, u_key = some_samples(), some_samples(5, seed=1)
     unit_q = u_query / np.linalg.norm(u_query, axis=-1, keepdims=True)
     unit_k = u_key / np.linalg.norm(u_key, axis=-1, keepdims=True)
     cost = 1.0 - np.einsum("btnh,bsnh->bnts", unit_q, unit_k)
@@ -98,33 +98,33 @@ def test_transport_of_an_indifferent_navigator_is_the_mean_cost():
 
 def test_transport_of_a_sharp_navigator_is_the_nearest_cost():
     """A navigator that knows the partner of each token pays that partner's cost."""
-    cloud = some_cloud(4, size=4)
+    samples = some_samples(4, size=4)
     partners = 40.0 * np.tile(np.eye(4)[None, :, None], (2, 1, 2, 1))
-    same = divergences.conditional_transport(cloud, cloud, partners, partners)
-    away = divergences.conditional_transport(cloud, -cloud, partners, partners)
+    same = divergences.conditional_transport(samples, samples, partners, partners)
+    away = divergences.conditional_transport(samples, -samples, partners, partners)
     np.testing.assert_allclose(same, 0.0, atol=1e-6)
     np.testing.assert_allclose(away, 2.0, rtol=1e-6)
 
 
 def test_both_directions_weigh_the_same_by_default():
-    u_q, u_k, t_q, t_k = (some_cloud(5, seed=seed) for seed in range(4))
+    u_q, u_k, t_q, t_k = (some_samples(5, seed=seed) for seed in range(4))
     there = divergences.conditional_transport(u_q, u_k, t_q, t_k)
     back = divergences.conditional_transport(u_k, u_q, t_k, t_q)
     np.testing.assert_allclose(there, back, rtol=1e-5)
 
 
-def test_optimal_transport_of_permuted_clouds_is_nearly_free():
-    cloud = some_cloud(8, size=16)
-    value = divergences.optimal_transport(cloud, cloud[:, ::-1], epsilon=0.005)
+def test_optimal_transport_of_permuted_samples_is_nearly_free():
+    samples = some_samples(8, size=16)
+    value = divergences.optimal_transport(samples, samples[:, ::-1], epsilon=0.005)
     assert float(ops.max(value)) < 1e-3
 
 
-def test_optimal_transport_of_translated_clouds():
+def test_optimal_transport_of_translated_samples():
     """Squared Euclidean cost: equal shapes at a distance d cost d squared."""
-    cloud = some_cloud(6)
-    moved = cloud + np.float32([3.0, 0.0, 0.0, 4.0])
+    samples = some_samples(6)
+    moved = samples + np.float32([3.0, 0.0, 0.0, 4.0])
     value = divergences.optimal_transport(
-        cloud, moved, cost="sqeuclidean", epsilon=0.01, max_iterations=2000
+        samples, moved, cost="sqeuclidean", epsilon=0.01, max_iterations=2000
     )
     np.testing.assert_allclose(value, 25.0, rtol=1e-3)
 
@@ -139,22 +139,22 @@ def test_discrepancy_of_two_points():
         np.testing.assert_allclose(value, 2.0 - 2.0 * math.exp(-0.5), rtol=1e-6)
 
 
-def test_discrepancy_of_equal_clouds_is_zero():
-    cloud = some_cloud() + 1000.0  # far from the origin, where float32 is coarse
-    value = divergences.maximum_mean_discrepancy(cloud, cloud)
+def test_discrepancy_of_equal_samples_is_zero():
+    samples = some_samples() + 1000.0  # far from the origin, where float32 is coarse
+    value = divergences.maximum_mean_discrepancy(samples, samples)
     np.testing.assert_allclose(value, 0.0, atol=1e-6)
 
 
 def test_unbiased_discrepancy_is_zero_on_average():
-    """Clouds of one distribution: unbiased 0 in the mean, biased about 2 / T."""
-    query, key = some_cloud(6, batch=400), some_cloud(6, batch=400, seed=1)
+    """Samples of one distribution: unbiased 0 in the mean, biased about 2 / T."""
+    query, key = some_samples(6, batch=400), some_samples(6, batch=400, seed=1)
     unbiased = divergences.maximum_mean_discrepancy(query, key, unbiased=True)
     biased = divergences.maximum_mean_discrepancy(query, key)
     assert abs(float(ops.mean(unbiased))) < 0.01
     assert float(ops.mean(biased)) > 0.2
 
 
-CLOUD = some_cloud()
+SAMPLES = some_samples()
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,9 @@ CLOUD = some_cloud()
 )
 def test_wrong_arguments_of_conditional_transport(name, value):
     with pytest.raises(ValueError, match=f"`{name}`.*Received: {name}={value}"):
-        divergences.conditional_transport(CLOUD, CLOUD, CLOUD, CLOUD, **{name: value})
+        divergences.conditional_transport(
+            SAMPLES, SAMPLES, SAMPLES, SAMPLES, **{name: value}
+        )
 
 
 @pytest.mark.parametrize(
@@ -180,10 +182,10 @@ def test_wrong_arguments_of_conditional_transport(name, value):
 )
 def test_wrong_arguments_of_optimal_transport(name, value):
     with pytest.raises(ValueError, match=f"`{name}`.*Received: {name}={value!r}"):
-        divergences.optimal_transport(CLOUD, CLOUD, **{name: value})
+        divergences.optimal_transport(SAMPLES, SAMPLES, **{name: value})
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, math.nan])
 def test_wrong_bandwidth(value):
     with pytest.raises(ValueError, match=f"`bandwidth`.*Received: bandwidth={value}"):
-        divergences.maximum_mean_discrepancy(CLOUD, CLOUD, bandwidth=value)
+        divergences.maximum_mean_discrepancy(SAMPLES, SAMPLES, bandwidth=value)

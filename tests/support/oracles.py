@@ -52,7 +52,7 @@ def adversarial(query_logits, key_logits):
 
 @for_each_sample_and_head
 def confusion(query_logits, key_logits):
-    """Cross-entropy of `D = sigmoid(logit)` with an even guess, for both clouds."""
+    """Cross-entropy of `D = sigmoid(logit)` with an even guess, of queries and keys."""
     total = 0.0
     for logits in (query_logits, key_logits):
         d = 1.0 / (1.0 + np.exp(-logits))
@@ -108,8 +108,13 @@ def transport_costs(query, key, cost):
 
 
 def transport_plan(costs, epsilon):
-    """POT's entropic plan between uniform distributions, converged far below 1e-4."""
+    """POT's entropic plan between uniform distributions, converged far below 1e-4.
+
+    With `epsilon=None` it is the plan without entropy, of the least cost.
+    """
     rows, columns = (np.full(size, 1.0 / size) for size in costs.shape)
+    if epsilon is None:
+        return ot.emd(rows, columns, costs)
     options = {"method": "sinkhorn_log", "stopThr": 1e-8, "numItermax": 10_000}
     return ot.sinkhorn(rows, columns, costs, epsilon, warn=False, **options)
 

@@ -10,7 +10,7 @@ FLOAT16_MAX = 65504.0
 
 
 @dataclasses.dataclass(frozen=True)
-class Clouds:
+class Samples:
     """Queries `(B, T, N, H)` and keys `(B, S, N, H)` with masks or `None`."""
 
     query: np.ndarray
@@ -24,8 +24,8 @@ class Clouds:
 
 
 @st.composite
-def clouds(draw, largest=3.0, max_tokens=6):
-    """Ordinary clouds. Samples without a real token occur."""
+def samples(draw, largest=3.0, max_tokens=6):
+    """Ordinary samples. Samples without a real token occur."""
     batch, heads, size = (draw(st.integers(1, most)) for most in (3, 2, 4))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
 
@@ -38,12 +38,12 @@ def clouds(draw, largest=3.0, max_tokens=6):
         return draw(st.none() | hnp.arrays(bool, (batch, count)))
 
     length, other = (draw(st.integers(1, max_tokens)) for _ in range(2))
-    return Clouds(tokens(length), tokens(other), mask(length), mask(other))
+    return Samples(tokens(length), tokens(other), mask(length), mask(other))
 
 
 @st.composite
-def degenerate_clouds(draw):
-    """Zero vectors, equal tokens and clouds, one token, the largest float16."""
+def degenerate_samples(draw):
+    """Zero vectors, equal tokens, one token, the largest float16."""
     values = st.sampled_from([0.0, 1.0, -1.0, 1e-6, FLOAT16_MAX, -FLOAT16_MAX])
     length, other = (draw(st.integers(1, 3)) for _ in range(2))
     query = draw(hnp.arrays("float32", (2, length, 1, 2), elements=values))
@@ -52,4 +52,4 @@ def degenerate_clouds(draw):
         key, other = query, length
     query_mask = draw(st.none() | hnp.arrays(bool, (2, length)))
     key_mask = draw(st.none() | hnp.arrays(bool, (2, other)))
-    return Clouds(query, key, query_mask, key_mask)
+    return Samples(query, key, query_mask, key_mask)

@@ -54,7 +54,7 @@ SETTINGS = {
 ALIGNMENTS = (
     (contracts.GROUPED_QUERY, "mmd"),
     (contracts.MULTI_HEAD, "ct"),
-    (contracts.MULTI_HEAD, AdversarialAlignment(learning_speed=1.0)),
+    (contracts.MULTI_HEAD, AdversarialAlignment(learning_rate_multiplier=1.0)),
     (contracts.MULTI_HEAD, "ot"),
 )
 

@@ -31,7 +31,7 @@ def train():
     inputs = keras.Input((5, 8))
     x = shared(inputs, inputs)
     x = shared(x, x) + shared(x, inputs, use_causal_mask=True)
-    calm = AdversarialAlignment(learning_speed=1.0)  # under plain SGD
+    calm = AdversarialAlignment(learning_rate_multiplier=1.0)  # under plain SGD
     adversarial = contracts.MULTI_HEAD.make(calm, alignment_weight=1.0)
     x = other(x, x)
     model = keras.Model(inputs, adversarial(x, x))

@@ -1,0 +1,162 @@
+"""What AA-CT trains: bidirectional conditional transport, plain and fast.
+
+The plain form is the equation. Automatic differentiation would keep several
+`(B, N, T, S)` arrays of every layer until the backward pass and run over them again; in
+the closed form the gradients are written down and computed together with the value, so
+nothing of that size outlives the forward pass.
+"""
+
+from keras import ops
+
+from keras_align.divergences import numerics
+from keras_align.divergences.numerics import (
+    Tensor,
+    largest,
+    matvec,
+    transpose,
+    transposed_matmul,
+    vecmat,
+)
+from keras_align.validation import checks
+
+
+def conditional_transport(
+    query_critic: Tensor,
+    key_critic: Tensor,
+    query_navigator: Tensor,
+    key_navigator: Tensor,
+    query_mask: Tensor | None = None,
+    key_mask: Tensor | None = None,
+    rho: float = 0.5,
+) -> Tensor:
+    """Bidirectional conditional transport of AA-CT.
+
+    `pi(k_j|q_i) = softmax_j(t(q_i) . t(k_j))`, `pi(q_i|k_j) = softmax_i(...)`,
+    `c_ij = 1 - u(q_i) . u(k_j)` with unit critic features `u`, and
+    `L = rho mean_i sum_j pi(k_j|q_i) c_ij + (1 - rho) mean_j sum_i pi(q_i|k_j) c_ij`
+    (conditional transport: Zheng & Zhou, arXiv 2012.14100). As the cost is linear in
+    `u(k)`, the inner sum is `1 - u(q_i) . attention(t(q), t(k), u(k))_i`.
+
+    Args:
+        query_critic: critic features `u` of the queries, `(B, T, N, D)`; normalised
+            here.
+        key_critic: critic features of the keys, `(B, S, N, D)`.
+        query_navigator: navigator features `t` of the queries, `(B, T, N, D)`.
+        key_navigator: navigator features of the keys, `(B, S, N, D)`.
+        query_mask: boolean tensor `(B, T)` or `None`.
+        key_mask: boolean tensor `(B, S)` or `None`.
+        rho: float in [0, 1], weight of the direction from queries to keys.
+
+    Returns:
+        float32 tensor `(B, N)` in [0, 2].
+    """
+    checks.fraction("rho", rho)
+    critic = {"query_critic": query_critic}, {"key_critic": key_critic}
+    checks.query_and_key(*critic, query_mask, key_mask)
+    navigator = {"query_navigator": query_navigator}, {"key_navigator": key_navigator}
+    checks.query_and_key(*navigator, query_mask, key_mask)
+    total = conditional_transport_closed_form(
+        numerics.l2_normalize(numerics.as_rows(query_critic)),
+        numerics.l2_normalize(numerics.as_rows(key_critic)),
+        numerics.as_rows(query_navigator),
+        numerics.as_rows(key_navigator),
+        numerics.token_weights(query_mask, query_critic)[:, None],
+        numerics.token_weights(key_mask, key_critic)[:, None],
+        rho,
+    )
+    return numerics.zero_if_empty(total, query_mask, key_mask)
+
+
+def conditional_transport_plain(
+    unit_query, unit_key, query, key, row, column, rho
+) -> Tensor:
+    """The equation with the matrices of costs and plans.
+
+    Args:
+        unit_query: float32 `(B, N, T, D)`, critic features of length 1 or 0.
+        unit_key: float32 `(B, N, S, D)`.
+        query: float32 `(B, N, T, D)`, navigator features; logits are `query . key`.
+        key: float32 `(B, N, S, D)`.
+        row: float32 `(B, 1, T)`, 1 over the number of real queries, or 0 for padding.
+        column: float32 `(B, 1, S)`, the same of the keys.
+        rho: float in [0, 1].
+
+    Returns:
+        float32 `(B, N)`, differentiable in the first four arguments.
+    """
+    costs = 1.0 - ops.matmul(unit_query, transpose(unit_key))
+    logits = ops.matmul(query, transpose(key))
+    lowest = ops.full_like(logits, -3e38)
+    to_keys = ops.softmax(ops.where(column[:, :, None] > 0.0, logits, lowest), axis=-1)
+    to_queries = ops.softmax(ops.where(row[..., None] > 0.0, logits, lowest), axis=-2)
+    forward = ops.sum(row * ops.sum(to_keys * costs, axis=-1), axis=-1)
+    backward = ops.sum(column * ops.sum(to_queries * costs, axis=-2), axis=-1)
+    return rho * forward + (1.0 - rho) * backward
+
+
+def conditional_transport_closed_form(
+    unit_query, unit_key, query, key, row, column, rho
+) -> Tensor:
+    """`conditional_transport_plain` with its gradient in closed form.
+
+    With the cosines `k_ij`, `P = pi(k|q)` and `R = pi(q|k)`, the paper's cost is
+    `rho sum_i a_i (1 - r_i) + (1 - rho) sum_j b_j (1 - s_j)`, `r_i = sum_j P_ij k_ij`,
+    `s_j = sum_i R_ij k_ij`; its gradient with respect to the logits is
+    `rho a_i P_ij (r_i - k_ij) + (1 - rho) b_j R_ij (s_j - k_ij)`.
+    """
+    arguments = unit_query, unit_key, query, key
+    unit_query, unit_key, query, key = (ops.stop_gradient(x) for x in arguments)
+    to_keys, to_queries = _exponentials(query, key, row, column)
+    real_row, real_column = _real(row), _real(column)
+    unit_query, query = (x * real_row[..., None] for x in (unit_query, query))
+    unit_key, key = (x * real_column[..., None] for x in (unit_key, key))
+    # The plans are the exponentials times a normaliser of each row or column.
+    row_normaliser = 1.0 / ops.maximum(matvec(to_keys, real_column), 1e-30)
+    column_normaliser = 1.0 / ops.maximum(vecmat(real_row, to_queries), 1e-30)
+    attended_keys = ops.matmul(to_keys, unit_key) * row_normaliser[..., None]
+    attended_queries = transposed_matmul(to_queries, unit_query)
+    attended_queries *= column_normaliser[..., None]
+    row_similarity = ops.sum(unit_query * attended_keys, axis=-1)  # r, (B, N, T)
+    column_similarity = ops.sum(unit_key * attended_queries, axis=-1)  # s, (B, N, S)
+
+    row, column = rho * row, (1.0 - rho) * column
+    value = ops.sum(row * (1.0 - row_similarity), axis=-1)
+    value += ops.sum(column * (1.0 - column_similarity), axis=-1)
+
+    row_scale = (row * row_normaliser)[..., None]
+    column_scale = (column * column_normaliser)[..., None]
+    cosines = ops.matmul(unit_query, transpose(unit_key))
+    logits_gradient = to_keys * (row_scale * (row_similarity[..., None] - cosines))
+    difference = column_similarity[:, :, None] - cosines
+    logits_gradient += to_queries * (transpose(column_scale) * difference)
+    unit_query_gradient = -row[..., None] * attended_keys
+    unit_query_gradient -= ops.matmul(to_queries, column_scale * unit_key)
+    unit_key_gradient = -column[..., None] * attended_queries
+    unit_key_gradient -= transposed_matmul(to_keys, row_scale * unit_query)
+    gradients = (
+        unit_query_gradient * real_row[..., None],
+        unit_key_gradient * real_column[..., None],
+        ops.matmul(logits_gradient, key) * real_row[..., None],
+        transposed_matmul(logits_gradient, query) * real_column[..., None],
+    )
+    return numerics.with_gradient(value, *zip(arguments, gradients, strict=True))
+
+
+def _exponentials(query, key, row, column):
+    """`exp(logits)` relative to the largest of each row, and of each column.
+
+    Padding is put at the mean of the real tokens: it never holds the largest logit.
+    """
+    mean = vecmat(row, query)[..., None, :]
+    query = ops.where(row[..., None] > 0.0, query, mean)
+    mean = vecmat(column, key)[..., None, :]
+    key = ops.where(column[..., None] > 0.0, key, mean)
+    logits = ops.matmul(query, transpose(key))
+    return (
+        ops.exp(logits - largest(logits, axis=-1)),
+        ops.exp(logits - largest(logits, axis=-2)),
+    )
+
+
+def _real(weight):
+    return ops.cast(weight > 0.0, "float32")
