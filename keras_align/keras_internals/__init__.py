@@ -3,6 +3,7 @@
 from keras_align.keras_internals.calls import (
     called_root,
     full_precision,
+    has_values,
     losses_of_stateless_step,
     runs_tensorflow_eagerly,
     token_mask,
@@ -65,6 +66,7 @@ __all__ = [
     "gather_from_workers",
     "global_seed",
     "has_build",
+    "has_values",
     "is_first_process",
     "is_multi_worker",
     "last_activation",

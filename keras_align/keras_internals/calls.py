@@ -48,6 +48,22 @@ def runs_tensorflow_eagerly():
     return tf.executing_eagerly()
 
 
+def has_values(tensor):
+    """Whether the values of a tensor can be read now, as outside traced functions."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return not tf.is_symbolic_tensor(tensor)
+    if backend == "jax":
+        import jax
+
+        return not isinstance(tensor, jax.core.Tracer)
+    import torch
+
+    return not (torch.compiler.is_compiling() or tensor.is_meta)
+
+
 def losses_of_stateless_step():
     """Losses gathered so far in a stateless (JAX) training step, `None` outside."""
     return list(get_stateless_scope().losses) if in_stateless_scope() else None
