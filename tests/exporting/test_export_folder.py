@@ -43,7 +43,7 @@ def test_the_working_folder_is_written_and_replaced(tmp_path, monkeypatch):
         assert "saved_model.pb" in os.listdir(".")
         assert not [name for name in os.listdir(".") if name.startswith(".")]
     assert tf.saved_model.load(".").signatures
-    assert not [each for each in tmp_path.parent.iterdir() if each.name[0] == "."]
+    assert not list(tmp_path.parent.glob(".incomplete-*"))
 
 
 def test_a_folder_that_holds_the_working_folder_is_refused(tmp_path, monkeypatch):
