@@ -49,7 +49,7 @@ def test_several_devices_and_a_backup(tmp_path, monkeypatch):
 
 @pytest.mark.filterwarnings("ignore")  # of TensorFlow, about its own savers
 def test_texts_are_served(tmp_path, monkeypatch):
-    from test_exporting import classifier
+    from small_classifiers import classifier
 
     monkeypatch.chdir(tmp_path)
     exec(SERVED, {"keras_align": keras_align, "classifier": classifier()})

@@ -22,14 +22,14 @@ def draw(task, runs, settings, folder):
     """
     layer, head = typical_head(runs[0]["measure"].values)
     test = next(iter(task.tests.values()))
-    clouds, scores = {}, {}
+    points, scores = {}, {}
     for run in runs:
         title = tables.name(run["alignment"])
         preprocessor = run["model"].preprocessor
         inputs = finetuning.encode(preprocessor, test.first(settings.measured))
         record = layer_record(run["model"], inputs, layer)
         distance = run["measure"].values[layer][head]
-        clouds[f"{title}\nMMD {distance:.3f}"] = (
+        points[f"{title}\nMMD {distance:.3f}"] = (
             record.query[:, :, head][record.query_mask],
             record.key[:, :, head][record.key_mask],
         )
@@ -38,7 +38,7 @@ def draw(task, runs, settings, folder):
         record = layer_record(run["model"], sentence, layer)
         scores[title] = record.scores[0, head, : len(words), : len(words)]
     where = f"layer {layer + 1}, head {head + 1}"
-    figure = visualization.plot_query_key(clouds)
+    figure = visualization.plot_query_key(points)
     figure.suptitle(f"t-SNE of queries and keys: {where}")
     figure.savefig(folder / "query_key.png", dpi=150)
     figure = visualization.plot_attention(scores, words)

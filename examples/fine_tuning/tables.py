@@ -62,15 +62,18 @@ def text(task, runs, settings):
     heads += ["difference"] if len(alignments) > 1 else []
     title = f"{task.name}, {min(settings.train_size, len(task.train))} sentences"
     title += f", mean ± standard deviation of {seeds} seeds" if seeds > 1 else ""
-    rows = [f"{title}\n", f"{'':29}" + "".join(f"{head:>18}" for head in heads)]
+    width = max(15, *(len(what) for what, _, _ in lines))  # of the first column
+    cell_width = max(18, *(len(head) + 2 for head in heads))
+    head = "".join(f"{head:>{cell_width}}" for head in heads)
+    rows = [f"{title}\n", " " * (width + 14) + head]
     for what, measure, values in lines:
         digits = 1 if measure.endswith("%") else 3
         cells = [cell(values[alignment], digits) for alignment in alignments]
         if len(alignments) > 1:
             difference = values[alignments[1]] - values[alignments[0]]
             cells.append(cell(difference, digits, sign="+"))
-        row = f"{what:15} {measure:13}" + "".join(f"{c:>18}" for c in cells)
-        rows.append(row)
+        row = "".join(f"{c:>{cell_width}}" for c in cells)
+        rows.append(f"{what:{width}} {measure:13}{row}")
     rows.append(
         "\nECE: expected calibration error, 10 bins. Total MMD: distance between keys "
         "and\nqueries, summed over layers and heads (unbiased, all tokens pooled)."

@@ -1,6 +1,8 @@
 """The arguments of an export, checked before anything is written."""
 
+import os
 import pathlib
+from typing import Any
 
 import keras
 import numpy as np
@@ -9,39 +11,72 @@ from keras_align import keras_internals
 from keras_align.validation import checks
 
 DTYPES = ("float32", "float16")
-OF_SAVED_MODEL = {"saved_model.pb", "fingerprint.pb", "variables", "assets"}
+SAVED_MODEL = "saved_model.pb"
+OF_SAVED_MODEL = {SAVED_MODEL, "fingerprint.pb", "variables", "assets"}
 
 
-def checked_dtype(dtype):
+def checked_dtype(dtype: str) -> str:
     """The dtype, if it is one of `DTYPES`."""
     checks.choice("dtype", dtype, DTYPES)
     return dtype
 
 
-def checked_path(path):
-    """The path, unless writing there would destroy something else."""
+def checked_path(path: str | os.PathLike[str]) -> pathlib.Path:
+    """The absolute path, unless writing there would destroy something else."""
+    if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+        raise ValueError(
+            f"Argument `path` must be a string or a path. Received: path={path!r}"
+        )
     if "://" in str(path):
         raise ValueError(
             "Argument `path` must name a local folder, to be copied from there. "
             f"Received: path={str(path)!r}"
         )
-    path = pathlib.Path(path).expanduser().resolve()
-    if not path.exists():
-        return path
+    try:
+        resolved = pathlib.Path(path).expanduser().resolve()
+        if resolved.is_symlink():  # Python 3.13 returns it
+            raise RuntimeError("Symlink loop")
+        exists = resolved.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ValueError(
+            "Argument `path` must name a folder that can be reached. Received: "
+            f"path={str(path)!r}, which raises {type(error).__name__}: {error}"
+        ) from error
+    if exists:
+        _check_contents(resolved)
+        _check_working_folder(resolved)
+    return resolved
+
+
+def _check_working_folder(path):
+    """Raises if the working folder is inside of `path`."""
+    try:
+        working_folder = pathlib.Path.cwd()
+    except FileNotFoundError:  # it was deleted
+        return
+    if path in working_folder.parents:
+        raise ValueError(
+            "Argument `path` must not name a folder that holds the working folder, "
+            f"which would be deleted. Received: path='{path}', where the working "
+            f"folder is '{working_folder}'"
+        )
+
+
+def _check_contents(path):
+    """Raises unless `path` is an empty folder or a SavedModel alone."""
     others = [path.name]
     if path.is_dir():
         found = {each.name for each in path.iterdir()}
-        is_model = "saved_model.pb" in found
+        is_model = SAVED_MODEL in found
         others = sorted(found - OF_SAVED_MODEL if is_model else found)
     if others:
         raise ValueError(
             "Argument `path` must name a new or empty folder, or one that holds a "
             f"SavedModel alone. Received: path='{path}' with {', '.join(others[:5])}"
         )
-    return path
 
 
-def checked_model(model):
+def checked_model(model: Any) -> keras.Model:
     """The model, if an export can find its inputs on a supported backend."""
     if keras.backend.backend() not in ("tensorflow", "jax"):
         raise ValueError(
@@ -56,7 +91,7 @@ def checked_model(model):
     return model
 
 
-def number_of_outputs(model):
+def number_of_outputs(model: keras.Model) -> int:
     """The last axis of the model's only output."""
     shapes = [tuple(x.shape) for x in model.outputs]
     if len(shapes) != 1 or len(shapes[0]) != 2 or shapes[0][1] is None:
@@ -67,7 +102,7 @@ def number_of_outputs(model):
     return shapes[0][1]
 
 
-def checked_names(class_names, width):
+def checked_names(class_names: Any, width: int) -> list[str] | None:
     """The class names as a list, or `None`."""
     if class_names is None:
         return None
@@ -84,7 +119,7 @@ def checked_names(class_names, width):
     return list(map(str, names))
 
 
-def checked_from_logits(from_logits, model, width):
+def checked_from_logits(from_logits: Any, model: keras.Model, width: int) -> bool:
     """Whether the outputs are logits, as the model tells if it is not given."""
     if isinstance(from_logits, bool):
         return from_logits

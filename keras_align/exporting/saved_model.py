@@ -1,5 +1,10 @@
 """A classifier as one SavedModel, from texts to probabilities and labels."""
 
+import os
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Literal
+
 import keras
 
 from keras_align.conversion import without_alignment
@@ -8,13 +13,13 @@ from keras_align.exporting.folder import replacing
 
 
 def export_saved_model(
-    model,
-    path,
-    preprocessor=None,
-    class_names=None,
-    from_logits=None,
-    dtype="float32",
-):
+    model: keras.Model,
+    path: str | os.PathLike[str],
+    preprocessor: Callable | Literal[False] | None = None,
+    class_names: Sequence[str] | None = None,
+    from_logits: bool | None = None,
+    dtype: str = "float32",
+) -> pathlib.Path:
     """Writes a classifier with its preprocessing as a TensorFlow SavedModel.
 
     It has the operations and variables of the plain model alone; `model` itself stays
@@ -40,7 +45,7 @@ def export_saved_model(
             aligned or plain, on TensorFlow or JAX. Its output is `(batch, classes)`, or
             `(batch, 1)` for the second of two classes.
         path: string or path of a local folder: new, empty, or a SavedModel, which is
-            replaced once the new one is complete.
+            replaced once the new one is complete. It may be the working folder.
         preprocessor: callable that makes the model's inputs of a string tensor
             `(batch,)`, one text a sample, in operations of TensorFlow; a
             `keras.layers.Layer` if it has tables of words. `None` is
@@ -56,7 +61,8 @@ def export_saved_model(
         `path` as an absolute `pathlib.Path`.
 
     Raises:
-        ValueError: if an argument does not fit the model, or `path` holds other files.
+        ValueError: if an argument does not fit the model, or `path` holds other files
+            or the working folder, or cannot be written.
 
     Example:
 
@@ -76,12 +82,12 @@ def export_saved_model(
         dtype=arguments.checked_dtype(dtype),
         class_names=arguments.checked_names(class_names, width),
     )
-    path = arguments.checked_path(path)
+    folder = arguments.checked_path(path)
     if preprocessor is None:
         preprocessor = getattr(model, "preprocessor", None)
-    with without_alignment(model), replacing(path) as new:
+    with without_alignment(model), replacing(folder, arguments.SAVED_MODEL) as new:
         archive = keras.export.ExportArchive()
         signatures.track(archive, model, preprocessor)
         signatures.add(archive, classifier, preprocessor or None)
         signatures.write(archive, new)
-    return path
+    return folder

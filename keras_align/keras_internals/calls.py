@@ -109,3 +109,19 @@ def is_traced() -> bool:
 def is_compile_metrics(metric: keras.metrics.Metric) -> bool:
     """Whether a metric stands for all that `compile` was given."""
     return isinstance(metric, CompileMetrics)
+
+
+def has_values(tensor: Any) -> bool:
+    """Whether the values of a tensor can be read now, as outside traced functions."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return not tf.is_symbolic_tensor(tensor)
+    if backend == "jax":
+        import jax
+
+        return not isinstance(tensor, jax.core.Tracer)
+    import torch
+
+    return not (torch.compiler.is_compiling() or tensor.is_meta)

@@ -1,9 +1,12 @@
 """Metrics of how far a model's confidence can be trusted."""
 
+import numbers
+from typing import Any
+
 import keras
 from keras import ops
 
-from keras_align import keras_internals
+from keras_align.metrics.predictions import read_predictions
 from keras_align.validation import checks
 
 
@@ -22,7 +25,12 @@ class ExpectedCalibrationError(keras.metrics.Metric):
     0 for a classifier that is right in a share `p` of the cases of which it says
     "with probability `p`". Weighted samples count with their weight in all three
     places. The sums over the bins are kept between calls, so that the result does
-    not depend on how the data was cut into batches.
+    not depend on how the data was cut into batches; a batch may be empty.
+
+    Probabilities must not be negative and must sum to one over the classes, within
+    0.03, as half precision rounds them. Other values, such as logits without
+    `from_logits=True` or NaN, raise a `ValueError` where values can be read. In a
+    traced function, as in `fit` on TensorFlow and JAX, they make the result NaN.
 
     References:
         - [Naeini et al., 2015](https://ojs.aaai.org/index.php/AAAI/article/view/9602)
@@ -35,6 +43,9 @@ class ExpectedCalibrationError(keras.metrics.Metric):
             single output. Defaults to `False`.
         name: String. Name of the metric.
         dtype: The dtype in which sums are kept. Defaults to `keras.config.floatx()`.
+        ignore_class: Optional integer. Samples whose true class it is do not count,
+            as in `keras.losses.SparseCategoricalCrossentropy`: -1 or 255 often
+            stands for "no class". Defaults to `None`, where all classes count.
 
     Example:
 
@@ -57,17 +68,20 @@ class ExpectedCalibrationError(keras.metrics.Metric):
 
     def __init__(
         self,
-        num_bins=10,
-        from_logits=False,
-        name="expected_calibration_error",
-        dtype=None,
-    ):
+        num_bins: int = 10,
+        from_logits: bool = False,
+        name: str = "expected_calibration_error",
+        dtype: Any = None,
+        ignore_class: int | None = None,
+    ) -> None:
         checks.positive_integer("num_bins", num_bins)
         if not isinstance(from_logits, bool):
             raise ValueError(
                 f"`from_logits` must be a bool. Received: from_logits={from_logits!r}"
             )
+        _check_ignore_class(ignore_class)
         super().__init__(name=name, dtype=dtype)
+        self.ignore_class = ignore_class
         self.num_bins = int(num_bins)
         self.from_logits = from_logits
         self.bin_weights = self._add_bins("bin_weights")
@@ -80,7 +94,7 @@ class ExpectedCalibrationError(keras.metrics.Metric):
             shape=(self.num_bins,), initializer="zeros", dtype=self.dtype, name=name
         )
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Sorts a batch of predictions into the bins.
 
         Args:
@@ -90,21 +104,22 @@ class ExpectedCalibrationError(keras.metrics.Metric):
                 `(..., C)`, or of the class 1 alone, `(..., 1)` or `(B,)`.
             sample_weight: Optional weights of the samples, of shape `(..., )` or
                 `(..., 1)`, or with fewer axes, those of the first ones. Samples that
-                the Keras mask of `y_pred` leaves out have the weight 0.
-        """
-        mask = keras_internals.token_mask(y_pred)
-        # As in Keras, logits and probabilities are compared in float32 at least.
-        y_pred = _at_least_float32(ops.convert_to_tensor(y_pred))
-        y_true = ops.convert_to_tensor(y_true)
-        samples = _check_shapes(y_true, y_pred)
-        confidence, predicted = _top_label(y_pred, self.from_logits)
-        if len(y_true.shape) == samples + 1 and y_true.shape[-1] != 1:
-            y_true = ops.argmax(y_true, axis=-1)
-        hit = ops.equal(ops.reshape(ops.cast(y_true, "int32"), (-1,)), predicted)
-        weight = self._sample_weights(sample_weight, y_pred, samples)
-        if mask is not None:
-            weight = weight * self._sample_weights(mask, y_pred, samples)
+                the Keras mask of `y_pred` leaves out have the weight 0. The values
+                of samples with the weight 0 may be anything.
 
+        Raises:
+            ValueError: If shapes do not fit, or, outside of traced functions, if
+                `y_pred` holds no probabilities (no finite softmax), `y_true` other
+                classes, or `sample_weight` negative numbers.
+        """
+        confidence, correct, weight = read_predictions(
+            y_true,
+            y_pred,
+            sample_weight,
+            from_logits=self.from_logits,
+            ignore_class=self.ignore_class,
+            dtype=self.dtype,
+        )
         # Comparing with the borders keeps a confidence of, say, 0.3 out of the
         # bin above 0.3; multiplying by the number of bins would not.
         borders = [m / self.num_bins for m in range(1, self.num_bins)]
@@ -113,41 +128,22 @@ class ExpectedCalibrationError(keras.metrics.Metric):
         bins = ops.one_hot(ops.sum(above, axis=-1), self.num_bins, dtype=self.dtype)
         bins = bins * weight[:, None]  # (n, bins)
         confidence = ops.cast(confidence, self.dtype)[:, None]
-        hit = ops.cast(hit, self.dtype)[:, None]
+        correct = ops.cast(correct, self.dtype)[:, None]
         self.bin_weights.assign_add(ops.sum(bins, axis=0))
         self.bin_confidences.assign_add(ops.sum(bins * confidence, axis=0))
-        self.bin_hits.assign_add(ops.sum(bins * hit, axis=0))
+        self.bin_hits.assign_add(ops.sum(bins * correct, axis=0))
 
-    def _sample_weights(self, sample_weight, y_pred, samples):
-        """Returns one weight per sample, `(n,)`."""
-        shape = ops.shape(y_pred)[:samples]
-        if sample_weight is None:
-            return ops.reshape(ops.ones(shape, self.dtype), (-1,))
-        weight = ops.cast(ops.convert_to_tensor(sample_weight), self.dtype)
-        if len(weight.shape) == samples + 1 and weight.shape[-1] == 1:
-            weight = ops.squeeze(weight, axis=-1)
-        if len(weight.shape) > samples:
-            raise ValueError(
-                "`sample_weight` must have one weight per sample. Received: "
-                f"sample_weight.shape={tuple(weight.shape)} for "
-                f"y_pred.shape={tuple(y_pred.shape)}"
-            )
-        # As in Keras, a weight for each row counts for all samples of the row.
-        missing = samples - len(weight.shape)
-        weight = ops.reshape(weight, (*ops.shape(weight), *[1] * missing))
-        return ops.reshape(ops.broadcast_to(weight, shape), (-1,))
-
-    def result(self):
+    def result(self) -> Any:
         gaps = ops.absolute(self.bin_hits - self.bin_confidences)
         return ops.divide_no_nan(ops.sum(gaps), ops.sum(self.bin_weights))
 
-    def reliability(self):
+    def reliability(self) -> dict[str, Any]:
         """Returns what a reliability diagram shows of every bin.
 
         Returns:
             A dictionary with the tensors `accuracy` and `confidence` (means over
-            the bin's samples, 0 if it has none) and `share` (the bin's part of all
-            samples), each of shape `(num_bins,)`.
+            the bin's samples, 0 if it has none) and `share` (of all samples, those in
+            the bin), each of shape `(num_bins,)`.
         """
         weights = ops.convert_to_tensor(self.bin_weights)
         return {
@@ -156,55 +152,19 @@ class ExpectedCalibrationError(keras.metrics.Metric):
             "share": ops.divide_no_nan(weights, ops.sum(weights)),
         }
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
-        config.update({"num_bins": self.num_bins, "from_logits": self.from_logits})
-        return config
+        return config | {
+            "num_bins": self.num_bins,
+            "from_logits": self.from_logits,
+            "ignore_class": self.ignore_class,
+        }
 
 
-def _at_least_float32(y_pred):
-    """Casts integers and half precision to float32, and keeps float64."""
-    if keras.backend.standardize_dtype(y_pred.dtype) == "float64":
-        return y_pred
-    return ops.cast(y_pred, "float32")
-
-
-def _top_label(y_pred, from_logits):
-    """Returns confidence and class of each prediction, both flat, `(n,)`."""
-    if len(y_pred.shape) > 1 and y_pred.shape[-1] != 1:
-        if from_logits:
-            y_pred = ops.softmax(y_pred, axis=-1)
-        confidence = ops.reshape(ops.max(y_pred, axis=-1), (-1,))
-        predicted = ops.reshape(ops.argmax(y_pred, axis=-1), (-1,))
-        return confidence, ops.cast(predicted, "int32")
-    probability = ops.reshape(y_pred, (-1,))
-    if from_logits:
-        probability = ops.sigmoid(probability)
-    predicted = ops.cast(probability > 0.5, "int32")
-    return ops.maximum(probability, 1.0 - probability), predicted
-
-
-def _check_shapes(y_true, y_pred):
-    """Returns how many leading axes number the samples."""
-    true_shape, pred_shape = tuple(y_true.shape), tuple(y_pred.shape)
-    samples = max(len(pred_shape) - 1, 1)
-    fits = pred_shape and _compatible(true_shape[:samples], pred_shape[:samples])
-    if len(true_shape) == samples + 1:
-        classes = pred_shape[-1] if len(pred_shape) > 1 else 1
-        fits = fits and true_shape[-1] in (1, classes, None)
-    elif len(true_shape) != samples:
-        fits = False
-    if not fits:
+def _check_ignore_class(ignore_class):
+    is_integer = isinstance(ignore_class, numbers.Integral)
+    if ignore_class is not None and (not is_integer or isinstance(ignore_class, bool)):
         raise ValueError(
-            "`y_true` must hold the class of every prediction, as integers of shape "
-            "`(..., )` or `(..., 1)` or as one-hot vectors of the shape of `y_pred`, "
-            "and `y_pred` the probabilities of the classes, `(..., C)`, or of class "
-            f"1, `(..., 1)`. Received: y_true.shape={true_shape}, "
-            f"y_pred.shape={pred_shape}"
+            "`ignore_class` must be an integer or None. "
+            f"Received: ignore_class={ignore_class!r}"
         )
-    return samples
-
-
-def _compatible(shape, other):
-    """Whether the axes of `shape` agree with the first ones of `other`."""
-    return all(a == b or None in (a, b) for a, b in zip(shape, other, strict=False))

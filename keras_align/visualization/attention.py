@@ -1,17 +1,29 @@
 """Attention weights as heat maps."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from keras import ops
 
 from keras_align.visualization.panels import (
+    AS_IT_IS,
     GREY,
     check_panels,
     count_columns,
     make_figure,
+    require,
+    text_size,
 )
 
+TOKEN_SIZE = 9.0  # points
 
-def plot_attention(scores, query_tokens, key_tokens=None):
+
+def plot_attention(
+    scores: Any,
+    query_tokens: Sequence[str],
+    key_tokens: Sequence[str] | None = None,
+) -> Any:
     """Draws attention weights over the words as heat maps with one colour scale.
 
     Each row shows how much one query looks at every key; its weights sum to one.
@@ -27,6 +39,10 @@ def plot_attention(scores, query_tokens, key_tokens=None):
     Returns:
         A `matplotlib.figure.Figure` with one panel per entry or head.
 
+    Raises:
+        ValueError: If scores and tokens do not fit, or scores are negative or not
+            finite.
+
     Example:
 
     >>> words = ["a", "fine", "film"]
@@ -34,6 +50,8 @@ def plot_attention(scores, query_tokens, key_tokens=None):
     >>> figure = keras_align.visualization.plot_attention(scores, words)
     """
     key_tokens = query_tokens if key_tokens is None else key_tokens
+    _check_tokens("query_tokens", query_tokens)
+    _check_tokens("key_tokens", key_tokens)
     if not isinstance(scores, dict):
         heads = np.asarray(ops.convert_to_numpy(scores))
         if heads.ndim != 3:
@@ -46,17 +64,17 @@ def plot_attention(scores, query_tokens, key_tokens=None):
         title: _check_scores(title, matrix, query_tokens, key_tokens)
         for title, matrix in check_panels(scores, "scores").items()
     }
-    # Room for the words, and cells that are about square.
-    width, height = (1.5 + 0.24 * max(len(t), 8) for t in (key_tokens, query_tokens))
-    width += 1.0 / count_columns(len(scores))  # the colour bar's
-    figure, panels = make_figure(len(scores), "plot_attention", width, height + 0.3)
+    width, height, left = _panel_size(query_tokens, key_tokens)
+    bar = 1.0 / count_columns(len(scores))  # inches of a panel
+    figure, panels = make_figure(
+        list(scores), "plot_attention", width + bar, height, left + bar
+    )
     largest = max(matrix.max() for matrix in scores.values())
-    for (axes,), (title, matrix) in zip(panels, scores.items(), strict=True):
+    for (axes,), matrix in zip(panels, scores.values(), strict=True):
         image = axes.imshow(matrix, cmap="Blues", vmin=0.0, vmax=largest, aspect="auto")
-        axes.set_title(title)
-        axes.set_xticks(range(len(key_tokens)), key_tokens, rotation=90)
-        axes.set_yticks(range(len(query_tokens)), query_tokens)
-        axes.tick_params(length=0, labelsize=9)
+        axes.set_xticks(range(len(key_tokens)), key_tokens, rotation=90, **AS_IT_IS)
+        axes.set_yticks(range(len(query_tokens)), query_tokens, **AS_IT_IS)
+        axes.tick_params(length=0, labelsize=TOKEN_SIZE)
         axes.spines[:].set_visible(False)
         axes.set_xlabel("keys", color=GREY)
     for (axes,) in panels[:: count_columns(len(scores))]:
@@ -65,6 +83,28 @@ def plot_attention(scores, query_tokens, key_tokens=None):
     bar.set_label("attention weight", color=GREY)
     bar.outline.set_visible(False)
     return figure
+
+
+def _panel_size(query_tokens, key_tokens):
+    """Returns width and height of a panel, and what is left of its axes, in inches."""
+    figure = require("matplotlib.figure", "plot_attention").Figure()
+    cells, labels = [], []
+    for tokens in (key_tokens, query_tokens):
+        sizes = [text_size(figure, token, TOKEN_SIZE) for token in tokens]
+        cell = max(0.24, 0.06 + max(height for _, height in sizes))
+        cells.append(cell * max(len(tokens), 8))
+        labels.append(max(width for width, _ in sizes))
+    left = labels[1] + 0.5
+    return cells[0] + left + 0.1, cells[1] + labels[0] + 0.9, left
+
+
+def _check_tokens(name, tokens):
+    """Raises unless tokens are a sequence of strings."""
+    is_sequence = isinstance(tokens, (list, tuple, np.ndarray))
+    if not is_sequence or not all(isinstance(token, str) for token in tokens):
+        raise ValueError(
+            f"`{name}` must be a list of strings. Received: {name}={tokens!r}"
+        )
 
 
 def _check_scores(title, matrix, query_tokens, key_tokens):

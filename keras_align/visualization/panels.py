@@ -1,41 +1,87 @@
-"""What the pictures share: colours, panels, optional imports."""
+"""What the pictures share: colours, panels, texts, optional imports."""
 
 import importlib
+from typing import Any
 
 # From the palette of Okabe and Ito, which the colour-blind can tell apart.
 BLUE, VERMILLION, GREY = "#0072B2", "#D55E00", "#555555"
+# Text properties with which matplotlib draws a text as it is, also `$x^2$` and `a_b`.
+AS_IT_IS = {"parse_math": False, "usetex": False}
+TITLE_SIZES = (12.0, 7.0)  # points; small enough for the panel, if possible
 
 
-def count_columns(count):
+def count_columns(count: int) -> int:
     """Returns how many panels stand in a row: at most four, rows of even length."""
     rows = -(-count // 4)
     return -(-count // rows)
 
 
-def make_figure(count, function, width, height, ratios=(1,)):
-    """Returns a figure and its `count` panels, each a list of axes.
+def make_figure(
+    titles: list,
+    function: str,
+    width: float,
+    height: float,
+    left: float = 0.2,
+    ratios: tuple = (1,),
+) -> tuple[Any, list]:
+    """Returns a figure and a panel for each title, which is a list of axes.
 
-    The axes of a panel stand below each other, with heights in these ratios.
+    The axes of a panel stand below each other, with heights in these ratios. Panels
+    are as wide as `width` inches, `left` of them beside the axes, or wider where a
+    title needs it.
     """
     figure_module = require("matplotlib.figure", function)
-    columns = count_columns(count)
-    rows = -(-count // columns)
-    figure = figure_module.Figure(
-        figsize=(width * columns, height * rows), layout="constrained"
-    )
+    columns = count_columns(len(titles))
+    rows = -(-len(titles) // columns)
+    figure = figure_module.Figure(layout="constrained")
+    size, widest = _fit_titles(figure, titles, width - left)
+    figure.set_size_inches(max(width, widest + left) * columns, height * rows)
     figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)  # inches
     grid = figure.add_gridspec(
         rows * len(ratios), columns, height_ratios=list(ratios) * rows
     )
     panels = []
-    for n in range(count):
+    for n, title in enumerate(titles):
         row, column = divmod(n, columns)
         lines = range(row * len(ratios), (row + 1) * len(ratios))
         panels.append([figure.add_subplot(grid[line, column]) for line in lines])
+        panels[-1][0].set_title(str(title), fontsize=size, **AS_IT_IS)
     return figure, panels
 
 
-def check_panels(panels, argument):
+def _fit_titles(figure, titles, width):
+    """Returns the font size of titles and the width of the longest, in inches."""
+    largest, smallest = TITLE_SIZES
+    widest = max(text_size(figure, title, largest)[0] for title in titles) + 0.2
+    size = min(max(largest * width / widest, smallest), largest)
+    return size, widest * size / largest
+
+
+def text_size(figure: Any, text: Any, fontsize: float) -> tuple[float, float]:
+    """Returns width and height of a drawn text in inches."""
+    try:
+        str(text).encode()
+    except UnicodeEncodeError as error:  # a lone half of a surrogate pair
+        raise ValueError(f"Texts must be valid Unicode. Received: {text!a}") from error
+    drawn = figure.text(0, 0, str(text), fontsize=fontsize, **AS_IT_IS)
+    box = drawn.get_window_extent()
+    drawn.remove()
+    return box.width / figure.dpi, box.height / figure.dpi
+
+
+def add_legend(figure: Any, axes: Any) -> None:
+    """Explains what `axes` show below the panels, in as few lines as fit."""
+    handles, labels = axes.get_legend_handles_labels()
+    for columns in range(len(labels), 0, -1):
+        legend = figure.legend(
+            handles, labels, loc="outside lower center", ncols=columns, frameon=False
+        )
+        if columns == 1 or legend.get_window_extent().width < figure.bbox.width:
+            return
+        legend.remove()
+
+
+def check_panels(panels: Any, argument: str) -> dict:
     """Checks that there is a dictionary with something to draw."""
     if not isinstance(panels, dict) or not panels:
         raise ValueError(
@@ -45,7 +91,7 @@ def check_panels(panels, argument):
     return panels
 
 
-def require(module, function):
+def require(module: str, function: str) -> Any:
     """Imports an optional dependency, or says how to install it."""
     try:
         return importlib.import_module(module)

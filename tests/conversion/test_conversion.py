@@ -1,12 +1,11 @@
 """align_model, strip_alignment and alignment_report, in memory."""
 
-import json
-
 import keras
 import numpy as np
 import pytest
 import small_models
 from execution import BACKEND
+from model_state import state
 
 import keras_align
 from keras_align.alignments import Alignment, register_alignment
@@ -14,9 +13,6 @@ from keras_align.conversion import align_model, aligning, strip_alignment
 from keras_align.diagnostics import alignment_report
 
 NAMES = list(small_models.BUILDERS)
-# Attributes that fit, evaluate and predict leave on any Keras model.
-TRACES = {"history", "stop_predicting", "stop_evaluating", "_eval_epoch_iterator"}
-TRACES |= {"_torch_params", "_jax_state"}
 
 
 @register_alignment("fragile")
@@ -37,21 +33,6 @@ class OwnAttention(keras.layers.MultiHeadAttention):
 
     def call(self, query, value, key=None, training=None):
         return super().call(query, value, key, training=training)
-
-
-def state(model):
-    """Everything that a conversion may change and its inverse must restore."""
-    layers = model._flatten_layers()
-    return {
-        "classes": [type(each) for each in layers],
-        "names": [(each.name, each.path) for each in layers],
-        "attributes": [sorted(set(vars(each)) - TRACES) for each in layers],
-        "weights": [(w.path, w.trainable, w.numpy().tolist()) for w in model.weights],
-        "trainable": [id(w) for w in model.trainable_weights],
-        "metrics": [metric.name for metric in model.metrics],
-        "losses": len(model.losses),
-        "config": json.dumps(keras.saving.serialize_keras_object(model)),
-    }
 
 
 def paths(model):

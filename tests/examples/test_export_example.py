@@ -7,7 +7,7 @@ import export_saved_model
 import numpy as np
 import predict_saved_model
 import pytest
-import test_exporting
+import small_classifiers
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of TensorFlow, about its own savers
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # of TensorFlow, about its ow
 def files(tmp_path_factory):
     """A classifier as `.keras`, and sentences of its words."""
     folder = tmp_path_factory.mktemp("files")
-    test_exporting.classifier().save(folder / "model.keras")
+    small_classifiers.classifier().save(folder / "model.keras")
     draw = np.random.default_rng(0)
     with open(folder / "own.csv", "w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)

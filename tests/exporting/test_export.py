@@ -1,25 +1,17 @@
 """Nothing of the alignment reaches a graph for inference."""
 
-import collections
-
 import contracts
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from contracts import functional, tokens
+from graph_operations import operations
 
 X = tokens(5)
 every_layer = pytest.mark.parametrize(
     "subject", contracts.SUBJECTS.values(), ids=contracts.SUBJECTS
 )
-
-
-def operations(function):
-    """How many operations of each type a concrete function has, at any depth."""
-    graph = function.graph.as_graph_def()
-    bodies = [graph.node, *(body.node_def for body in graph.library.function)]
-    return collections.Counter(node.op for body in bodies for node in body)
 
 
 def inference_graph(model):

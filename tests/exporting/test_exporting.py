@@ -1,7 +1,6 @@
 """`export_saved_model`: texts in, probabilities and labels out, and nothing of ours."""
 
 import json
-import pathlib
 
 import isolated
 import keras
@@ -9,55 +8,26 @@ import numpy as np
 import pytest
 import small_models
 from execution import BACKEND
-from test_conversion import state
-from test_export import operations
+from graph_operations import operations
+from model_state import state
+from small_classifiers import (
+    NAMES,
+    TEXTS,
+    classifier,
+    plain_classifier,
+    probabilities,
+    two_classes,
+)
 
 import keras_align
-from keras_align import align_model, export_saved_model, strip_alignment
+from keras_align import align_model, export_saved_model
 
 if BACKEND == "torch":
     pytest.skip("SavedModels are of TensorFlow and JAX", allow_module_level=True)
 
 import tensorflow as tf
 
-WORDS = ["good", "bad", "film", "the", "a", "is", "not", "very"]
-TEXTS = [
-    "good film",
-    "",
-    "the bad film is not very good at all, is it?",
-    "a \u00fc \x00",
-]
-NAMES = ["negative", "positive"]
-
 pytestmark = pytest.mark.filterwarnings("ignore")  # of TensorFlow, about its own savers
-
-
-def classifier(dtype="float32", seed=0):
-    """An aligned BERT with its tokenizer, trained for a step."""
-    import keras_nlp
-
-    keras.utils.set_random_seed(seed)
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
-    tokenizer = keras_nlp.models.BertTokenizer(vocabulary=vocabulary)
-    preprocessor = keras_nlp.models.BertTextClassifierPreprocessor(
-        tokenizer, sequence_length=8
-    )
-    backbone = keras_nlp.models.BertBackbone(
-        13, 2, 2, 16, 32, max_sequence_length=16, dtype=dtype
-    )
-    model = keras_nlp.models.BertTextClassifier(backbone, 2, preprocessor, dtype=dtype)
-    align_model(model, "ct")
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    jax = BACKEND == "jax"
-    model.compile("adam", loss, jit_compile=jax, run_eagerly=not jax)
-    model.fit(np.array(TEXTS, object), np.arange(4) % 2, batch_size=4, verbose=0)
-    return model
-
-
-def probabilities(model, texts=TEXTS):
-    logits = model(model.preprocessor(np.array(texts, object)), training=False)
-    logits = keras.ops.cast(logits, "float32")
-    return keras.ops.convert_to_numpy(keras.ops.softmax(logits))
 
 
 def stored(folder):
@@ -80,7 +50,7 @@ def exported(tmp_path_factory):
     before, optimizer = kept(model), model.optimizer
     export_saved_model(model, folder / "aligned", class_names=NAMES)
     assert kept(model) == before and model.optimizer is optimizer
-    plain = strip_alignment(classifier())
+    plain = plain_classifier()
     export_saved_model(plain, folder / "plain", class_names=NAMES)
     return folder, model
 
@@ -162,22 +132,25 @@ def test_a_tokenizer_with_tables_of_words(tmp_path):
 
 
 @pytest.mark.tensorflow  # JAX has no attention in float16 on processors
-def test_a_model_in_mixed_precision_answers_in_the_dtype_that_was_asked_for(tmp_path):
-    model = classifier("mixed_float16")
-    wanted = probabilities(model)
-    for dtype in ("float32", "float16"):
-        export_saved_model(model, tmp_path / dtype, dtype=dtype)
-        signature = tf.saved_model.load(tmp_path / dtype).signatures["serving_default"]
-        found = signature(text=tf.constant(TEXTS))
-        assert found["probabilities"].dtype == dtype
-        assert found["labels"].dtype == "int64"
-        np.testing.assert_allclose(found["probabilities"], wanted, atol=2e-3)
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_a_model_in_mixed_precision_answers_in_the_dtype_that_was_asked_for(
+    tmp_path, dtype
+):
+    keras.config.set_dtype_policy("mixed_float16")
+    model, x = two_classes(), small_models.vectors()
+    wanted = keras.ops.cast(model(x, training=False)[:, 0], "float32")
+    export_saved_model(model, tmp_path / "model", dtype=dtype)
+    signature = tf.saved_model.load(tmp_path / "model").signatures["serving_default"]
+    found = signature(vectors=tf.constant(x.astype(dtype)))
+    assert found["probabilities"].dtype == dtype
+    assert found["labels"].dtype == "int64"
+    np.testing.assert_allclose(found["probabilities"][:, 1], wanted, atol=2e-3)
 
 
 @pytest.mark.slow
 @pytest.mark.tensorflow
 def test_integers_of_eight_bits_are_exported(tmp_path):
-    model = strip_alignment(classifier())
+    model = plain_classifier()
     wanted = probabilities(model)
     model.quantize("int8")
     export_saved_model(model, tmp_path / "int8")
@@ -189,15 +162,9 @@ def test_integers_of_eight_bits_are_exported(tmp_path):
     np.testing.assert_allclose(found["probabilities"], wanted, atol=0.05)
 
 
-def two_classes(activation, dtype="float32"):
-    inputs = keras.Input((small_models.LENGTH, small_models.WIDTH), name="vectors")
-    x = keras_align.AlignedMultiHeadAttention(2, 8)(inputs, inputs)
-    outputs = keras.layers.Dense(1, activation=activation)(x[:, 0])
-    return keras.Model(inputs, outputs)
-
-
-@pytest.mark.parametrize("activation", ["sigmoid", None])
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize(
+    "activation, dtype", [("sigmoid", "float32"), (None, "float16")]
+)
 def test_one_output_is_the_second_of_two_classes(tmp_path, activation, dtype):
     model = two_classes(activation)
     export_saved_model(model, tmp_path / "two", class_names=NAMES, dtype=dtype)
@@ -213,108 +180,6 @@ def test_one_output_is_the_second_of_two_classes(tmp_path, activation, dtype):
     np.testing.assert_allclose(received.sum(-1), 1.0, atol=1e-3)
     labels = [label.decode() for label in found["labels"].numpy()]
     assert labels == [NAMES[int(p > 0.5)] for p in wanted]
-
-
-def small():
-    return two_classes("sigmoid")
-
-
-def ends_in(operation, width=2):
-    inputs = keras.Input((4, 8))
-    x = keras_align.AlignedMultiHeadAttention(2, 4)(inputs, inputs)
-    return keras.Model(inputs, operation(keras.layers.Dense(width)(x[:, 0])))
-
-
-def of_sequences():
-    inputs = keras.Input((4, 8))
-    return keras.Model(inputs, keras.layers.Dense(2)(inputs))
-
-
-def of_labels():
-    return keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "sigmoid")])
-
-
-def fails(text):
-    raise TypeError("no texts")
-
-
-WRONG = {
-    "dtype": (small, {"dtype": "bfloat16"}, "`dtype` must be one of"),
-    **{
-        f"names {number}": (small, {"class_names": names}, "must be a list of 2 dist")
-        for number, names in enumerate(
-            [
-                ["one"],
-                ["a", "a"],
-                "ab",
-                {"a", "b"},
-                {"a": 1, "b": 0},
-                [1, 2],
-                iter("ab"),
-            ]
-        )
-    },
-    "activation": (lambda: two_classes("tanh"), {}, "ends in the activation tanh"),
-    "softmax": (lambda: ends_in(keras.ops.softmax), {}, "`from_logits` must be a bool"),
-    "sigmoid": (lambda: ends_in(keras.ops.sigmoid, 1), {}, "`from_logits` must be"),
-    "labels": (of_labels, {}, "3 outputs ends in the activation sigmoid"),
-    "logits": (small, {"from_logits": "no"}, "Received: from_logits='no'"),
-    "sequences": (of_sequences, {}, "one output .batch, classes"),
-    "unbuilt": (
-        lambda: keras.Sequential([keras.layers.Dense(1)]),
-        {},
-        "must be a built functional model",
-    ),
-    "string": (lambda: "model", {}, "must be a built functional model"),
-    "inputs": (
-        small,
-        {"preprocessor": lambda text: {"other": text}},
-        "must return the inputs of the model, \\['vectors'\\]",
-    ),
-    "texts": (small, {"preprocessor": fails}, "raises TypeError: no texts"),
-}
-
-
-@pytest.mark.parametrize("case", WRONG.values(), ids=WRONG)
-def test_wrong_arguments_are_named_and_nothing_is_written(tmp_path, case):
-    make, options, message = case
-    with pytest.raises(ValueError, match=message):
-        export_saved_model(make(), tmp_path / "new", **options)
-    assert not list(tmp_path.iterdir())
-
-
-def test_other_files_are_not_written_over(tmp_path):
-    (tmp_path / "thesis.txt").write_text("years")
-    for path in (tmp_path, tmp_path / "thesis.txt"):
-        with pytest.raises(ValueError, match="`path` must name a new or empty folder"):
-            export_saved_model(small(), path)
-    with pytest.raises(ValueError, match="local folder"):
-        export_saved_model(small(), "gs://bucket/model")
-
-
-def test_files_beside_a_saved_model_are_kept(tmp_path):
-    export_saved_model(small(), tmp_path / "model")
-    (tmp_path / "model" / "notes.md").write_text("mine")
-    with pytest.raises(ValueError, match="a SavedModel alone. .* with notes.md"):
-        export_saved_model(small(), tmp_path / "model")
-    assert (tmp_path / "model" / "notes.md").exists()
-
-
-def test_an_interrupted_swap_brings_the_former_export_back(tmp_path, monkeypatch):
-    export_saved_model(small(), tmp_path / "model")
-    rename, calls = pathlib.Path.rename, []
-
-    def interrupt_second(path, target):
-        calls.append(path)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return rename(path, target)
-
-    monkeypatch.setattr(pathlib.Path, "rename", interrupt_second)
-    with pytest.raises(KeyboardInterrupt):
-        export_saved_model(small(), tmp_path / "model")
-    assert [path.name for path in tmp_path.iterdir()] == ["model"]
-    assert tf.saved_model.load(tmp_path / "model").signatures
 
 
 def sequential():
@@ -336,20 +201,3 @@ def test_models_of_other_structures(tmp_path, make):
     (wanted,) = keras.tree.flatten(model(x, training=False))
     wanted = keras.ops.convert_to_numpy(wanted)
     np.testing.assert_allclose(tokens(x=x)["probabilities"], wanted, rtol=1e-6)
-
-
-def test_a_failure_keeps_the_former_export_and_the_alignment(tmp_path, monkeypatch):
-    model = small()
-    export_saved_model(model, tmp_path / "model")
-    before = sorted(path.name for path in tmp_path.rglob("*"))
-
-    def fail(*arguments, **options):
-        raise OSError("No space left on device")
-
-    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
-        patch.setattr(tf.saved_model, "save", fail)
-        export_saved_model(model, tmp_path / "model")
-    assert sorted(path.name for path in tmp_path.rglob("*")) == before
-    assert keras_align.alignment_report(model).aligned
-    export_saved_model(model, tmp_path / "model")
-    assert [path.name for path in tmp_path.iterdir()] == ["model"]

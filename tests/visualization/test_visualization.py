@@ -15,7 +15,7 @@ from keras_align import visualization  # noqa: E402
 WORDS = ["[CLS]", "a", "fine", "film", "[SEP]"]
 
 
-def random_clouds(*titles, tokens=30):
+def random_points(*titles, tokens=30):
     rng = np.random.default_rng(0)
     return {title: tuple(rng.normal(size=(2, tokens, 8))) for title in titles}
 
@@ -29,7 +29,7 @@ def points(axes):
 
 
 def test_query_key_has_a_panel_for_every_entry():
-    figure = visualization.plot_query_key(random_clouds("soft", "ct", "gan"))
+    figure = visualization.plot_query_key(random_points("soft", "ct", "gan"))
     assert isinstance(figure, Figure)
     assert [axes.get_title() for axes in figure.axes] == ["soft", "ct", "gan"]
     for axes in figure.axes:
@@ -60,10 +60,10 @@ def test_query_key_separates_what_is_apart():
 
 
 def test_query_key_is_determined_by_its_seed():
-    clouds = random_clouds("soft", tokens=50)
+    samples = random_points("soft", tokens=50)
 
     def draw(seed):
-        figure = visualization.plot_query_key(clouds, max_tokens=20, seed=seed)
+        figure = visualization.plot_query_key(samples, max_tokens=20, seed=seed)
         return np.concatenate(points(figure.axes[0]))
 
     np.testing.assert_array_equal(draw(3), draw(3))
@@ -72,19 +72,19 @@ def test_query_key_is_determined_by_its_seed():
 
 
 @pytest.mark.parametrize("tokens, width", [(2, 8), (5, 1)])
-def test_query_key_of_tiny_clouds(tokens, width):
-    clouds = tuple(np.random.default_rng(0).normal(size=(2, tokens, width)))
-    figure = visualization.plot_query_key({"tiny": clouds})
+def test_query_key_of_few_points(tokens, width):
+    samples = tuple(np.random.default_rng(0).normal(size=(2, tokens, width)))
+    figure = visualization.plot_query_key({"tiny": samples})
     assert all(np.isfinite(part).all() for part in points(figure.axes[0]))
 
 
-def test_query_key_of_collapsed_clouds():
+def test_query_key_of_equal_points():
     figure = visualization.plot_query_key({"equal": (np.ones((9, 4)), np.ones((9, 4)))})
     assert all(np.isfinite(part).all() for part in points(figure.axes[0]))
 
 
 @pytest.mark.parametrize(
-    "clouds, message",
+    "samples, message",
     [
         ({}, "at least one entry"),
         ([1, 2], "must be a dictionary"),
@@ -95,15 +95,24 @@ def test_query_key_of_collapsed_clouds():
         ({"a": (np.full((3, 4), np.nan), np.ones((3, 4)))}, "finite"),
     ],
 )
-def test_query_key_refuses(clouds, message):
+def test_query_key_refuses(samples, message):
     with pytest.raises(ValueError, match=message):
-        visualization.plot_query_key(clouds)
+        visualization.plot_query_key(samples)
 
 
-@pytest.mark.parametrize("option", [{"max_tokens": 1}, {"perplexity": 0}])
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"max_tokens": 1},
+        {"perplexity": 0},
+        {"perplexity": "a"},
+        {"seed": 1.5},
+        {"seed": -1},
+    ],
+)
 def test_query_key_refuses_options(option):
     with pytest.raises(ValueError, match=f"`{next(iter(option))}` must be"):
-        visualization.plot_query_key(random_clouds("a"), **option)
+        visualization.plot_query_key(random_points("a"), **option)
 
 
 def test_attention_shows_the_weights_under_the_words():
@@ -143,66 +152,13 @@ def test_attention_refuses(scores, message):
         visualization.plot_attention(scores, WORDS)
 
 
-def calibrated(count=400, seed=5):
-    rng = np.random.default_rng(seed)
-    positive = rng.random(count)
-    labels = (rng.random(count) < positive).astype(int)
-    return labels, np.stack([1 - positive, positive], -1).astype("float32")
-
-
-def test_reliability_bars_are_the_accuracy_of_the_bins():
-    labels, probabilities = calibrated()
-    figure = visualization.plot_reliability({"soft": (labels, probabilities)})
-    diagram, shares = figure.axes
-    confidence = probabilities.max(-1)
-    hit = probabilities.argmax(-1) == labels
-    bins = np.ceil(confidence * 10).astype(int) - 1
-    used = sorted(set(bins))
-    accuracy = [hit[bins == m].mean() for m in used]
-    mean_confidence = [confidence[bins == m].mean() for m in used]
-    bars, gaps = diagram.containers
-    heights = [bar.get_height() for bar in bars]
-    np.testing.assert_allclose(heights, accuracy, rtol=1e-5)
-    centers = [bar.get_x() + bar.get_width() / 2 for bar in bars]
-    np.testing.assert_allclose(centers, (np.array(used) + 0.5) / 10)
-    ends = [gap.get_y() + gap.get_height() for gap in gaps]
-    np.testing.assert_allclose(ends, mean_confidence, rtol=1e-5)
-    heights = [bar.get_height() for bar in shares.containers[0]]
-    np.testing.assert_allclose(heights, np.bincount(bins, minlength=10) / len(bins))
-    share = np.bincount(bins)[used] / len(bins)
-    error = np.sum(share * np.abs(np.subtract(accuracy, mean_confidence)))
-    assert diagram.get_title() == f"soft\nECE {100 * error:.1f}%"
-
-
-def test_reliability_has_two_axes_for_every_entry():
-    entries = {f"model {n}": calibrated(seed=n) for n in range(5)}
-    figure = visualization.plot_reliability(entries, num_bins=4)
-    assert len(figure.axes) == 10
-    titles = [axes.get_title().split("\n")[0] for axes in figure.axes[::2]]
-    assert titles == list(entries)
-    assert len(figure.axes[1].containers[0]) == 4
-
-
-@pytest.mark.parametrize(
-    "predictions, message",
-    [
-        ({}, "at least one entry"),
-        ({"a": np.ones((3, 2))}, "must hold pairs"),
-        ({"a": ([0, 1], np.ones((3, 2)))}, "`y_true` must hold"),
-    ],
-)
-def test_reliability_refuses(predictions, message):
-    with pytest.raises(ValueError, match=message):
-        visualization.plot_reliability(predictions)
-
-
 def test_no_global_state_is_touched(tmp_path):
     before = dict(matplotlib.rcParams)
     pyplot = sys.modules.pop("matplotlib.pyplot", None)
     figures = [
-        visualization.plot_query_key(random_clouds("soft")),
+        visualization.plot_query_key(random_points("soft")),
         visualization.plot_attention({"soft": np.eye(5)}, WORDS),
-        visualization.plot_reliability({"soft": calibrated()}),
+        visualization.plot_reliability({"soft": ([0, 1], np.eye(2))}),
     ]
     assert "matplotlib.pyplot" not in sys.modules
     if pyplot is not None:
@@ -217,12 +173,15 @@ def test_no_global_state_is_touched(tmp_path):
 @pytest.mark.parametrize(
     "missing, draw",
     [
-        ("sklearn", lambda: visualization.plot_query_key(random_clouds("soft"))),
+        ("sklearn", lambda: visualization.plot_query_key(random_points("soft"))),
         (
             "matplotlib",
             lambda: visualization.plot_attention({"soft": np.eye(5)}, WORDS),
         ),
-        ("matplotlib", lambda: visualization.plot_reliability({"a": calibrated()})),
+        (
+            "matplotlib",
+            lambda: visualization.plot_reliability({"a": ([0, 1], np.eye(2))}),
+        ),
     ],
 )
 def test_missing_packages_are_named(monkeypatch, missing, draw):
@@ -231,3 +190,66 @@ def test_missing_packages_are_named(monkeypatch, missing, draw):
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(ImportError, match="pip install matplotlib scikit-learn"):
         draw()
+
+
+STRANGE = ["$$", "$x^2$", "a_b", "\\alpha", "two\nlines", "", "x" * 40, "\u0120the"]
+
+
+def inside(figure, *texts):
+    """Whether texts lie in the figure, up to a pixel."""
+    boxes = [text.get_window_extent() for text in texts]
+    width, height = figure.bbox.width + 1, figure.bbox.height + 1
+    return all(
+        b.x0 >= -1 and b.x1 <= width and b.y0 >= -1 and b.y1 <= height for b in boxes
+    )
+
+
+@pytest.mark.parametrize("count", [1, 2, 6])
+def test_texts_are_drawn_letter_for_letter_inside_the_figure(count):
+    titles = [f"{n}: {'$long$_name/' * 8}\\beta" for n in range(count)]
+    scores = {title: random_weights(8, 8) for title in titles}
+    with matplotlib.rc_context({"text.parse_math": True}):
+        figure = visualization.plot_attention(scores, STRANGE)
+        figure.canvas.draw()
+    for axes, title in zip(figure.axes[:count], titles, strict=True):
+        columns, rows = axes.get_xticklabels(), axes.get_yticklabels()
+        assert [label.get_text() for label in columns] == STRANGE
+        assert [label.get_text() for label in rows] == STRANGE
+        assert axes.get_title() == title
+        texts = [axes.title, *columns, *rows]
+        assert not any(text.get_parse_math() or text.get_usetex() for text in texts)
+        assert inside(figure, *texts)
+        assert axes.bbox.width > 100 and axes.bbox.height > 100
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_titles_and_legend_of_points_are_inside_the_figure(count):
+    titles = [f"{n} $x^2$ {'a_long_name/' * 8}" for n in range(count)]
+    figure = visualization.plot_query_key(random_points(*titles, tokens=4))
+    figure.canvas.draw()
+    drawn = [axes.title for axes in figure.axes]
+    assert [title.get_text() for title in drawn] == titles
+    assert not any(title.get_parse_math() for title in drawn)
+    assert inside(figure, figure.legends[0], *drawn)
+
+
+@pytest.mark.parametrize("tokens", [None, "abc", [1, 2, 3], [b"a", b"b", b"c"]])
+def test_tokens_that_are_no_strings_are_refused(tokens):
+    with pytest.raises(ValueError, match="`query_tokens` must be a list of strings"):
+        visualization.plot_attention({"a": np.eye(3)}, tokens)
+
+
+def test_texts_that_are_no_unicode_are_refused():
+    with pytest.raises(ValueError, match=r"valid Unicode. Received: '\\ud800'"):
+        visualization.plot_attention({"a": np.eye(3)}, ["a", "b", "\ud800"])
+
+
+def test_points_of_any_size():
+    small, large = (
+        visualization.plot_query_key(
+            {"a": tuple(pair * size for pair in random_points("a")["a"])}
+        )
+        for size in (1.0, 2.0**100)
+    )
+    for one, other in zip(points(small.axes[0]), points(large.axes[0]), strict=True):
+        np.testing.assert_array_equal(one, other)
