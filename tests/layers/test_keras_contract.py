@@ -3,8 +3,8 @@
 The test files ship in the Keras wheel. Each is loaded three times: as it is, with our
 class without alignment, and with our class aligned by "ct"; every test must then have
 the outcome that it has for Keras's class. Tests that count weights are told of the
-twelve of the critic and the navigator, the states of seed generators of three more, and lists given to `set_weights` are preceded by
-the layer's own.
+twelve of the critic and the navigator, those that count seed generators of three
+states, and lists given to `set_weights` are preceded by the layer's own.
 """
 
 import importlib.util
