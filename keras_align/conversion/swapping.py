@@ -58,6 +58,12 @@ def snapshot(layer):
     return undo
 
 
+def hidden_alignment(layer):
+    """Context manager in which the layer does not list what the alignment added."""
+    added = [getattr(layer, name, None) for name in attribute_names()]
+    return keras_internals.without_sublayers(layer, added)
+
+
 def options(layer):
     """What `make_aligned` needs to make an equal aligned layer, or `None`."""
     return layer.alignment_options if isinstance(layer, AlignedAttention) else None

@@ -38,6 +38,7 @@ from keras_align.keras_internals.layers import (
     track_parameters,
     unlocked,
     when_built,
+    without_sublayers,
     without_variables,
 )
 from keras_align.keras_internals.resuming import (
@@ -83,5 +84,6 @@ __all__ = [
     "unlocked",
     "variable_scope",
     "when_built",
+    "without_sublayers",
     "without_variables",
 ]

@@ -33,6 +33,17 @@ def without_variables(layer, left_out):
 
 
 @contextlib.contextmanager
+def without_sublayers(layer, left_out):
+    """Lets a layer and the layers around it not list some of its sublayers."""
+    before, left_out = layer._layers, set(map(id, left_out))
+    vars(layer)["_layers"] = [x for x in before if id(x) not in left_out]
+    try:
+        yield
+    finally:
+        vars(layer)["_layers"] = before
+
+
+@contextlib.contextmanager
 def unlocked(layer):
     """Lets a built layer take and lose sublayers and metrics."""
     locked = layer._tracker.locked

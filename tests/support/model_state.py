@@ -1,0 +1,29 @@
+"""What a conversion may change in a model and its inverse must restore."""
+
+import json
+
+import keras
+
+# Attributes that fit, evaluate and predict leave on any Keras model.
+TRACES = {"history", "stop_predicting", "stop_evaluating", "_eval_epoch_iterator"}
+TRACES |= {"_torch_params", "_jax_state"}
+
+
+def state(model):
+    """Classes, names, attributes, weights, metrics, losses and config of a model."""
+    layers = model._flatten_layers()
+    return {
+        "classes": [type(each) for each in layers],
+        "names": [(each.name, each.path) for each in layers],
+        "attributes": [sorted(set(vars(each)) - TRACES) for each in layers],
+        "weights": [(w.path, w.trainable, values(w).tolist()) for w in model.weights],
+        "trainable": [id(w) for w in model.trainable_weights],
+        "metrics": [metric.name for metric in model.metrics],
+        "losses": len(model.losses),
+        "config": json.dumps(keras.saving.serialize_keras_object(model)),
+    }
+
+
+def values(variable):
+    """The values of a variable as an array, on every backend."""
+    return keras.ops.convert_to_numpy(variable)
