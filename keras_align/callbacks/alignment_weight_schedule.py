@@ -18,9 +18,9 @@ _WARMUPS = {
 class AlignmentWeightSchedule(keras.callbacks.Callback):
     """Brings the weights of the alignments up to their values while training begins.
 
-    Every aligned layer's loss is multiplied by one factor: 0 before `start_step`, then
-    rising to 1 within `warmup_steps`. The factor is a variable, so nothing is traced
-    again when it changes, and a function of the optimizer's step count alone, so
+    Every aligned layer's loss is multiplied by a factor: 0 before `start_step`, then
+    rising to 1 within `warmup_steps`. It is a variable, so nothing is traced again
+    when it changes, and a function of the optimizer's step count alone, so
     whatever resumes the optimizer (`BackupAndRestore`, a `.keras` file) resumes it too.
     What the layers' `alignment_weight` says, and what is saved, is the final weight,
     which also a later `fit` without the schedule has. Callbacks run once in
@@ -58,7 +58,7 @@ class AlignmentWeightSchedule(keras.callbacks.Callback):
         checks.choice("warmup", warmup, tuple(_WARMUPS))
         self.warmup_steps, self.warmup = warmup_steps, warmup
         self.start_step = start_step
-        self._factor, self._finished = None, False
+        self._factors, self._finished = [], False
 
     def factor(self, step):
         """The factor of the weights in the optimizer's step `step`, from 0."""
@@ -77,14 +77,7 @@ class AlignmentWeightSchedule(keras.callbacks.Callback):
                 f"AlignmentWeightSchedule: '{model.name}' has no aligned attention "
                 "layer. Call `keras_align.align_model` first."
             )
-        known = [x.alignment_factor for x in aligned if x.alignment_factor is not None]
-        with keras_internals.variable_scope(model):
-            self._factor = known[0] if known else _new_factor()
-        for layer in aligned:
-            if layer.alignment_factor is not self._factor:
-                with keras_internals.unlocked(layer):
-                    layer.alignment_factor = self._factor
-                model.train_function = None  # it may know the weight as a constant
+        self._factors = [layer.alignment_factor for layer in aligned]
 
     def on_train_begin(self, logs=None):
         self._finished = False
@@ -96,14 +89,12 @@ class AlignmentWeightSchedule(keras.callbacks.Callback):
         begin, each = keras_internals.batches_and_accumulation(model.optimizer)
         batches = range(begin, begin + model.steps_per_execution)
         factors = [self.factor(batch // each) for batch in batches]
-        self._factor.assign(sum(factors) / len(factors))
+        self._assign(sum(factors) / len(factors))
         self._finished = begin // each >= self.start_step + self.warmup_steps
 
     def on_train_end(self, logs=None):
-        self._factor.assign(1.0)  # for a `fit` without the schedule
+        self._assign(1.0)  # for a `fit` without the schedule
 
-
-def _new_factor():
-    return keras.Variable(
-        1.0, trainable=False, dtype="float32", name="alignment_factor"
-    )
+    def _assign(self, value):
+        for factor in self._factors:
+            factor.assign(value)

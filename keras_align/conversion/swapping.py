@@ -6,7 +6,8 @@ from keras_align import keras_internals
 from keras_align.alignments import get_alignment, serialize_alignment
 from keras_align.conversion.supported import aligned_class, plain_class
 from keras_align.layers.adapted_attention import AdaptedAttention
-from keras_align.layers.aligned_attention import AlignedAttention, check_weight
+from keras_align.layers.aligned_attention import AlignedAttention
+from keras_align.layers.alignment_weight import check_weight
 
 _MISSING = object()
 
@@ -32,7 +33,7 @@ def make_aligned(layer, alignment, alignment_weight):
 def make_plain(layer):
     """Gives an aligned attention layer its own class back and drops the alignment."""
     if layer._alignment_tracker is not None:
-        layer._alignment_tracker.part()
+        layer._alignment_tracker.leave()
     layer.__class__ = plain_class(type(layer))
     keras_internals.remove_attributes(layer, attribute_names())
 
@@ -41,8 +42,6 @@ def snapshot(layer):
     """Returns a function that undoes a later `make_aligned` or `make_plain`."""
     cls = type(layer)
     before = {name: getattr(layer, name, _MISSING) for name in attribute_names()}
-    tracker = getattr(layer, "_alignment_tracker", None)
-    join = tracker.joined() if tracker is not None else lambda: None
 
     def undo():
         layer.__class__ = cls
@@ -53,7 +52,6 @@ def snapshot(layer):
                     setattr(layer, name, value)
             if before["alignment"] not in (None, _MISSING):
                 keras_internals.track_first(layer, layer.alignment)
-        join()
 
     return undo
 
@@ -96,6 +94,5 @@ def reserved_names(layer):
 
 def attribute_names():
     """Names of the attributes that an aligned layer has beyond its plain parent."""
-    probe = AlignedAttention()
-    probe._set_alignment(None, None)
-    return tuple(vars(probe))
+    aligned, plain = AlignedAttention(alignment=None), keras.layers.Layer()
+    return tuple(name for name in vars(aligned) if name not in vars(plain))

@@ -1,10 +1,14 @@
 """The one place that uses private names of Keras (3.15)."""
 
 from keras_align.keras_internals.calls import (
+    after_compute_loss,
     called_root,
     full_precision,
-    losses_of_stateless_step,
-    runs_tensorflow_eagerly,
+    has_losses_of_step,
+    in_stateless_step,
+    is_compile_metrics,
+    is_traced,
+    notes_of_step,
     token_mask,
     training_of_call,
 )
@@ -48,10 +52,13 @@ from keras_align.keras_internals.resuming import (
     gather_from_workers,
     global_seed,
 )
+from keras_align.keras_internals.unsaved_state import UnsavedState
 
 __all__ = [
     "DataOfFit",
+    "UnsavedState",
     "added_losses",
+    "after_compute_loss",
     "apply_across_replicas",
     "batches_and_accumulation",
     "begin_at_epoch",
@@ -66,14 +73,17 @@ __all__ = [
     "gather_from_workers",
     "global_seed",
     "has_build",
+    "has_losses_of_step",
+    "in_stateless_step",
+    "is_compile_metrics",
     "is_first_process",
     "is_multi_worker",
+    "is_traced",
     "last_activation",
-    "losses_of_stateless_step",
     "name_scope",
+    "notes_of_step",
     "random_state",
     "remove_attributes",
-    "runs_tensorflow_eagerly",
     "set_random_state",
     "sublayers",
     "token_mask",

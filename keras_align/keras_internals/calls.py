@@ -3,9 +3,14 @@
 import contextlib
 
 import keras
-from keras.src.backend import AutocastScope, get_stateless_scope, in_stateless_scope
 from keras.src.backend.common import global_state
 from keras.src.backend.common.masking import get_keras_mask
+from keras.src.backend.common.stateless_scope import (
+    get_stateless_scope,
+    in_stateless_scope,
+)
+from keras.src.backend.common.variables import AutocastScope
+from keras.src.trainers.compile_utils import CompileMetrics
 
 
 def token_mask(tensor):
@@ -16,7 +21,8 @@ def token_mask(tensor):
 def called_root():
     """The outermost layer or model of the call that is going on, or `None`.
 
-    There is none while a `keras.RematScope` computes a layer again.
+    There is none while a `keras.RematScope` computes a layer again. In a stateless step
+    it is an inner layer, as Keras does not call the model but its method `call`.
     """
     context = global_state.get_global_attribute("current_call_ctx")
     return None if context is None else context.entry_layer
@@ -26,6 +32,56 @@ def training_of_call():
     """Whether the call that is going on is one of training; `None` if unknown."""
     context = global_state.get_global_attribute("current_call_ctx")
     return None if context is None else context.get_value("training")
+
+
+def notes_of_step():
+    """A dict that lives as long as the step that is going on.
+
+    A step is an outermost call of Keras with all calls inside it, or a stateless step.
+    A `call` that Keras does not know of gets a dict of its own.
+    """
+    if in_stateless_scope():
+        step = get_stateless_scope()
+    else:
+        step = global_state.get_global_attribute("current_call_ctx")
+    return {} if step is None else vars(step).setdefault("keras_align_notes", {})
+
+
+def in_stateless_step():
+    """Whether the state of this step is passed through functions, as JAX's is."""
+    return in_stateless_scope()
+
+
+def has_losses_of_step(layer):
+    """Whether a stateless step holds losses that the layer added earlier in it.
+
+    There each call of an inner layer is an outermost one, before which Keras clears the
+    losses of the layer's earlier calls.
+    """
+    if not in_stateless_scope():
+        return False
+    scope = get_stateless_scope()
+    return scope.collect_losses and any(id(x) in layer._loss_ids for x in scope.losses)
+
+
+def after_compute_loss(model, action):
+    """Calls `action` once, after the `compute_loss` of a step that is being traced.
+
+    In a stateless step only that method sees both the state that `call` has written and
+    the variables of metrics.
+    """
+    if "compute_loss" in vars(model):
+        return
+    original = model.compute_loss
+
+    def compute_loss(*args, **kwargs):
+        del model.__dict__["compute_loss"]
+        loss = original(*args, **kwargs)
+        if in_stateless_scope():
+            action()
+        return loss
+
+    model.__dict__["compute_loss"] = compute_loss
 
 
 @contextlib.contextmanager
@@ -39,15 +95,15 @@ def full_precision():
         yield
 
 
-def runs_tensorflow_eagerly():
-    """Whether TensorFlow is the backend and traces no function now."""
+def is_traced():
+    """Whether variables have no values now, as a graph or stateless step is made."""
     if keras.backend.backend() != "tensorflow":
-        return False
+        return in_stateless_scope()
     import tensorflow as tf
 
-    return tf.executing_eagerly()
+    return in_stateless_scope() or not tf.executing_eagerly()
 
 
-def losses_of_stateless_step():
-    """Losses gathered so far in a stateless (JAX) training step, `None` outside."""
-    return list(get_stateless_scope().losses) if in_stateless_scope() else None
+def is_compile_metrics(metric):
+    """Whether a metric stands for all that `compile` was given."""
+    return isinstance(metric, CompileMetrics)

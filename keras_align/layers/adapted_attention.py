@@ -7,6 +7,7 @@ from keras_align import keras_internals
 from keras_align.adapters.call_arguments import arguments_by_name
 from keras_align.adapters.grouping import match_groups
 from keras_align.layers.aligned_attention import AlignedAttention
+from keras_align.layers.alignment_settings import AlignmentSettings
 
 _NOTHING = contextlib.nullcontext(())
 
@@ -33,9 +34,7 @@ class AdaptedAttention(AlignedAttention):
         training = given.get("training")
         if training is None:
             training = keras_internals.training_of_call()
-        if self._alignment_tracker is not None and self._calls == 0:
-            self._alignment_tracker.reporting = bool(training)
-        training_call = training and self.alignment is not None
+        training_call = self._notes_training(training)
         captured = self.adapter.capture(self) if training_call else _NOTHING
         with captured as pairs:
             outputs = plain_call(self, *args, **kwargs)
@@ -45,8 +44,12 @@ class AdaptedAttention(AlignedAttention):
                 self._add_alignment_loss(*masked)
         return outputs
 
+    def get_config(self):
+        """The plain config; what holds the layer describes its alignment."""
+        return super(AlignmentSettings, self).get_config()
+
     @property
-    def _matched_shape(self):
+    def alignment_shape(self):
         return self.adapter.num_key_heads(self), self.adapter.head_size(self)
 
     def _match_heads(self, query, key, query_mask, key_mask):

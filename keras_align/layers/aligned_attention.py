@@ -1,92 +1,167 @@
 """What every aligned attention layer shares."""
 
-import numbers
+import inspect
+import warnings
 
 import keras
 from keras import ops
 
 from keras_align import keras_internals
-from keras_align.alignments import Alignment, get_alignment, serialize_alignment
-from keras_align.layers.alignment_loss import AlignmentLoss
+from keras_align.adapters.grouping import match_groups
+from keras_align.adapters.usual_names import HEAD_SIZE, NUM_HEADS, NUM_KEY_HEADS
+from keras_align.adapters.usual_names import first_number as number_of
+from keras_align.layers.alignment_settings import AlignmentSettings
+from keras_align.validation import checks
 
 
-class AlignedAttention:
-    """Mixin that adds the alignment loss of keys and queries to an attention layer.
+class AlignedAttention(AlignmentSettings):
+    """Base of attention layers that add the alignment loss of keys and queries.
 
-    It stands before the layer that it extends. A subclass captures queries and keys in
-    `call` and hands them to `_add_alignment_loss`; it says in `_matched_shape` how many
-    key heads there are and how large, and in `_match_heads` which queries belong to
-    which key head. Outside training nothing is added to the layer's computation.
+    A layer of your own inherits from it and hands its projected queries and keys to
+    `add_alignment_loss` in its `call`. Saving, the weight of the loss, its number in
+    the logs, `alignment_report`, `measure_alignment` and `AlignmentWeightSchedule` then
+    work as for `AlignedMultiHeadAttention`. Outside training nothing is added to the
+    layer's computation.
+
+    The networks of the alignment are built for heads of the size that the attributes
+    `num_heads` (`num_key_heads` if there are fewer) and `head_dim` or `key_dim` say;
+    override `alignment_shape` in a layer without them. A class that also extends
+    another layer class names this one first.
+
+    Args:
+        *args: arguments of the layer class that is extended too, if any.
+        alignment: `"ct"`, `"gan"`, `"ot"`, `"mmd"`, an `Alignment`, its serialised
+            config, or `None` for plain attention. Defaults to `"ct"`.
+        alignment_weight: float >= 0 or scalar `keras.Variable`, factor of the
+            divergence in the training loss. `None`, the default, is the alignment's
+            `default_weight`.
+        **kwargs: arguments of `keras.layers.Layer`, as `name` and `dtype`.
+
+    Raises:
+        ValueError: for an `alignment` or `alignment_weight` that is none of these.
+
+    Example:
+
+    >>> @keras.saving.register_keras_serializable("my_package")
+    ... class LinearAttention(keras_align.AlignedAttention):
+    ...     def __init__(self, num_heads, head_dim, **kwargs):
+    ...         super().__init__(**kwargs)
+    ...         self.num_heads, self.head_dim = num_heads, head_dim
+    ...         shape = (None, num_heads, head_dim)
+    ...         self.query, self.key, self.value = (
+    ...             keras.layers.EinsumDense("btd,dnh->btnh", shape, name=name)
+    ...             for name in ("query", "key", "value")
+    ...         )
+    ...     def build(self, input_shape):
+    ...         for each in (self.query, self.key, self.value):
+    ...             each.build(input_shape)
+    ...     def call(self, x, mask=None):
+    ...         query, key, value = self.query(x), self.key(x), self.value(x)
+    ...         self.add_alignment_loss(query, key, mask, mask)
+    ...         key = keras.ops.softmax(key, axis=1)
+    ...         memory = keras.ops.einsum("bsnh,bsnd->bnhd", key, value)
+    ...         query = keras.ops.softmax(query)
+    ...         return keras.ops.einsum("btnh,bnhd->btnd", query, memory)
+    ...     def get_config(self):
+    ...         heads = {"num_heads": self.num_heads, "head_dim": self.head_dim}
+    ...         return {**super().get_config(), **heads}
+    >>> layer = LinearAttention(num_heads=2, head_dim=8, alignment="mmd")
+    >>> tuple(layer(keras.random.normal((2, 5, 16)), training=True).shape)
+    (2, 5, 2, 8)
+    >>> len(layer.losses)
+    1
     """
 
-    def _set_alignment(self, alignment, alignment_weight):
-        self.alignment = get_alignment(alignment)
-        if self.alignment is not None:
-            self.alignment.name = "alignment"  # the paths of its weights hold no count
-        weight = check_weight(alignment_weight, self.alignment)
-        if isinstance(weight, keras.Variable):
-            # A setting, nothing to be learned: before it is tracked, so that unfreezing
-            # the layer does not change it.
-            weight.trainable = False
-        self.alignment_weight = weight
-        self.alignment_factor = None  # a variable, see `AlignmentWeightSchedule`
-        self._self_attention = None
-        self._loss_of_calls, self._calls, self._last_loss = 0.0, 0, None
-        self._alignment_tracker = None
-        if self.alignment is not None:
-            self._alignment_tracker = AlignmentLoss(layer_name=self.name)
+    def __init__(self, *args, alignment="ct", alignment_weight=None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._set_alignment(alignment, alignment_weight)
+
+    @property
+    def alignment_shape(self):
+        """Number of key heads and size of a head, of which the networks are built."""
+        heads = number_of(self, NUM_KEY_HEADS) or number_of(self, NUM_HEADS)
+        size = number_of(self, HEAD_SIZE)
+        if heads is None or size is None:
+            raise ValueError(
+                f"Layer '{self.name}' of class {type(self).__name__} must have the "
+                "attributes `num_heads` and `head_dim`, or override the property "
+                "`alignment_shape`, before it is built. "
+                f"Received: num_heads={heads}, head_dim={size}"
+            )
+        return heads, size
 
     def _build_alignment(self):
         if self.alignment is not None and not self.alignment.built:
-            shape = (None, None, *self._matched_shape)
+            shape = (None, None, *self.alignment_shape)
             self.alignment.build(shape, shape)
 
-    @property
-    def alignment_loss(self):
-        """Mean divergence of this layer since its metrics were reset, unweighted.
+    def _post_build(self):
+        if getattr(self, "alignment", None) is not None:
+            with keras_internals.name_scope(self):
+                self._build_alignment()
+        super()._post_build()
 
-        A scalar tensor; `None` for a layer without alignment. JAX's `fit` tracks none.
+    def __call__(self, *args, **kwargs):
+        if self.alignment is not None:
+            self._note_caller(keras_internals.called_root(), kwargs)
+            if self.built and not self.alignment.built:  # a layer without a `build`
+                with keras_internals.unlocked(self), keras_internals.name_scope(self):
+                    self._build_alignment()
+        return super().__call__(*args, **kwargs)
+
+    def add_alignment_loss(self, query, key, query_mask=None, key_mask=None):
+        """Adds the weighted divergence of one call to the loss; to be used in `call`.
+
+        Outside training, and in a layer without alignment, it does nothing.
+
+        Args:
+            query: projected queries `(B, T, N, H)`.
+            key: projected keys `(B, S, N, H)`; with fewer heads, which divide N, each
+                is matched with the queries of its group.
+            query_mask: boolean tensor `(B, T)`, True for real tokens, or `None`.
+            key_mask: boolean tensor `(B, S)`, True for real tokens, or `None`.
+
+        Raises:
+            ValueError: if queries, keys and masks do not fit together.
         """
-        tracker = self._alignment_tracker
-        return None if tracker is None else tracker.mean()
+        pair = {"query": query}, {"key": key}
+        checks.clouds(*pair, query_mask, key_mask)
+        training = keras_internals.training_of_call()
+        if self._notes_training(training):
+            self._add_alignment_loss(query, key, query_mask, key_mask)
 
-    @property
-    def log_alignment_loss(self):
-        """Whether `fit` also logs this layer's own loss, `alignment_loss/<name>`.
-
-        Not on JAX. Copies of the layer and files do not have it. Of several layers of
-        one name in a model the second logs `alignment_loss/<name>_2`, and so on.
-        """
-        tracker = self._alignment_tracker
-        return tracker is not None and tracker.reporting_layer
-
-    @log_alignment_loss.setter
-    def log_alignment_loss(self, value):
-        if self._alignment_tracker is None:
-            raise ValueError(
-                "`log_alignment_loss` needs a layer with an alignment. "
-                f"Received: layer '{self.name}' with alignment=None"
+    def _note_caller(self, root, given):
+        """Remembers the model of a call; warns once if it does not know training."""
+        if not isinstance(root, keras.Model) or not root.compiled:
+            return
+        self._alignment_tracker.note_caller(root)
+        known = "training" in inspect.signature(root.call).parameters
+        known = known or given.get("training") or keras_internals.training_of_call()
+        if not known and not self._training_warned:
+            self._training_warned = True
+            warnings.warn(
+                f"The attention layer '{self.name}' is not aligned in the model "
+                f"'{root.name}': its `call` has no argument `training`, so Keras does "
+                "not tell its layers that they are in training. Add `training=None`.",
+                stacklevel=4,
             )
-        self._alignment_tracker.reporting_layer = bool(value)
 
-    @property
-    def alignment_options(self):
-        """Serialised alignment and its weight as a number, or `None` without one."""
-        if self.alignment is None:
-            return None
-        alignment = serialize_alignment(self.alignment)
-        return {"alignment": alignment, "alignment_weight": self._weight_value}
+    def _notes_training(self, training):
+        """Whether a call is one of training; what reports the loss hears of it."""
+        tracker = self._alignment_tracker
+        if tracker is None or training:
+            return tracker is not None
+        if id(self) not in keras_internals.notes_of_step():
+            tracker.reporting = tracker.unread = False
+        return False
 
-    @property
-    def _weight_value(self):
-        weight = self.alignment_weight
-        if isinstance(weight, keras.Variable):
-            return float(ops.convert_to_numpy(weight))
-        return weight
+    def _match_heads(self, query, key, query_mask, key_mask):
+        """Queries under the key head that they share, see `match_groups`."""
+        return match_groups(query, key, query_mask, key_mask, key.shape[2])
 
     @keras_internals.full_precision()
     def _add_alignment_loss(self, query, key, query_mask, key_mask):
-        """Adds the weighted divergence of one call.
+        """Adds the weighted divergence of one call of training.
 
         Args:
             query: projected queries `(B, T, N, H)`.
@@ -103,51 +178,29 @@ class AlignedAttention:
         check_divergence(divergence, self.alignment)
         count = ops.cast(ops.size(divergence), "float32")  # 0 in an empty batch
         loss = ops.sum(divergence) / ops.maximum(count, 1.0)
-        self._track(loss, count)
-        self._calls += 1
-        # A layer called n times in a step counts as the mean of its calls.
-        change = (loss - self._loss_of_calls) / self._calls
-        self._loss_of_calls = self._loss_of_calls + change
-        weighted = ops.cast(self.alignment_weight, "float32") * change
-        if self.alignment_factor is not None:
-            weighted = weighted * ops.cast(self.alignment_factor, "float32")
-        self._last_loss = ops.cast(weighted, keras.config.floatx())
-        self.add_loss(self._last_loss)
+        if keras_internals.called_root() is not None:  # else counted at its first call
+            self._alignment_tracker.add(loss, count)
+        factor = ops.cast(self.alignment_factor, "float32")
+        weighted = self._alignment_weight.tensor() * factor * self._share(loss)
+        self.add_loss(ops.cast(weighted, keras.config.floatx()))
+        self._alignment_tracker.unread = not keras_internals.in_stateless_step()
 
-    def _track(self, loss, weight):
-        if keras_internals.losses_of_stateless_step() is not None:
-            # A training step on JAX carries no metric of a layer through `call`.
-            self._alignment_tracker.reporting = False
-            return
-        root = keras_internals.called_root()
-        if root is None:
-            return  # counted when it was computed first
-        if not self._alignment_tracker.is_joined_in(root):
-            layers = keras_internals.flattened(root)
-            peers = (getattr(layer, "_alignment_tracker", None) for layer in layers)
-            peers = dict.fromkeys(peer for peer in peers if peer is not None)
-            self._alignment_tracker.join(root, tuple(peers))
-        self._alignment_tracker.reporting = True
-        self._alignment_tracker.update_state(loss, weight)
+    def _share(self, loss):
+        """By how much a call changes the mean over the calls of one step."""
+        notes = keras_internals.notes_of_step()
+        mean, calls = notes.get(id(self), (0.0, 0))
+        share = (loss - mean) / (calls + 1)
+        notes[id(self)] = mean + share, calls + 1
+        return share
+
+    def _get_own_losses(self):
+        if self._alignment_tracker is not None:
+            self._alignment_tracker.unread = False
+        return super()._get_own_losses()
 
     def _clear_losses(self):
-        of_step = keras_internals.losses_of_stateless_step() or ()
-        if any(loss is self._last_loss for loss in of_step):
-            return  # on JAX each call of a shared layer in one step arrives here
-        self._loss_of_calls, self._calls = 0.0, 0
-        super()._clear_losses()
-
-    def save_own_variables(self, store):
-        """Saves all but the variables that are settings: a weight and its factor."""
-        settings = self.alignment_weight, self.alignment_factor
-        with keras_internals.without_variables(self, settings):
-            super().save_own_variables(store)
-
-    def load_own_variables(self, store):
-        """The inverse of `save_own_variables`."""
-        settings = self.alignment_weight, self.alignment_factor
-        with keras_internals.without_variables(self, settings):
-            super().load_own_variables(store)
+        if not keras_internals.has_losses_of_step(self):
+            super()._clear_losses()
 
 
 def check_divergence(divergence, alignment):
@@ -158,21 +211,6 @@ def check_divergence(divergence, alignment):
             f"{type(alignment).__name__}.call must return a float tensor (B, N), the "
             f"divergence of every sample and head. Received: {divergence}"
         )
-
-
-def check_weight(weight, alignment):
-    """Returns the weight to use, the alignment's default for `None`, or raises."""
-    if weight is None:
-        return (alignment or Alignment).default_weight
-    if isinstance(weight, keras.Variable) and tuple(weight.shape) == ():
-        return weight
-    is_number = isinstance(weight, numbers.Real) and not isinstance(weight, bool)
-    if is_number and 0.0 <= weight < float("inf"):
-        return float(weight)
-    raise ValueError(
-        "Argument `alignment_weight` must be a finite number >= 0, a scalar "
-        f"keras.Variable or None. Received: alignment_weight={weight!r}"
-    )
 
 
 def _of_tokens(mask, x):

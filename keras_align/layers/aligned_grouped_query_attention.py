@@ -61,18 +61,17 @@ class AlignedGroupedQueryAttention(AlignedKerasAttention, layers.GroupQueryAtten
         **kwargs,
     ):
         super().__init__(
-            head_dim, num_query_heads, num_key_value_heads, *args, **kwargs
+            head_dim,
+            num_query_heads,
+            num_key_value_heads,
+            *args,
+            alignment=alignment,
+            alignment_weight=alignment_weight,
+            **kwargs,
         )
-        self._set_alignment(alignment, alignment_weight)
-
-    def build(self, query_shape, value_shape, key_shape=None):
-        # Keras keeps this method in the object, which may be plain when it is called.
-        layers.GroupQueryAttention.build(self, query_shape, value_shape, key_shape)
-        if isinstance(self, AlignedKerasAttention):
-            self._build_alignment()
 
     @property
-    def _matched_shape(self):
+    def alignment_shape(self):
         return self.num_key_value_heads, self.head_dim
 
     def _match_heads(self, query, key, query_mask, key_mask):

@@ -37,9 +37,7 @@ class AlignedKerasAttention(AlignedAttention):
         training=None,
         use_causal_mask=False,
     ):
-        training_call = training and self.alignment is not None
-        if self._alignment_tracker is not None and self._calls == 0:
-            self._alignment_tracker.reporting = bool(training)
+        training_call = self._notes_training(training)
         captured = captured_arguments(self) if training_call else _NOTHING
         with captured as projected:
             outputs = super().call(
@@ -67,7 +65,3 @@ class AlignedKerasAttention(AlignedAttention):
     def _flatten(self, query, key, query_mask, key_mask, attention_mask):
         """Brings inputs with several token axes to `(B, T, N, H)`, `(B, S, N, H)`."""
         return query, key, query_mask, key_mask, attention_mask
-
-    def get_config(self):
-        plain = {"alignment": None, "alignment_weight": self._weight_value}
-        return {**super().get_config(), **(self.alignment_options or plain)}

@@ -54,17 +54,17 @@ class AlignedMultiHeadAttention(AlignedKerasAttention, layers.MultiHeadAttention
     def __init__(
         self, num_heads, key_dim, *args, alignment="ct", alignment_weight=None, **kwargs
     ):
-        super().__init__(num_heads, key_dim, *args, **kwargs)
-        self._set_alignment(alignment, alignment_weight)
-
-    def build(self, query_shape, value_shape, key_shape=None):
-        # Keras keeps this method in the object, which may be plain when it is called.
-        layers.MultiHeadAttention.build(self, query_shape, value_shape, key_shape)
-        if isinstance(self, AlignedKerasAttention):
-            self._build_alignment()
+        super().__init__(
+            num_heads,
+            key_dim,
+            *args,
+            alignment=alignment,
+            alignment_weight=alignment_weight,
+            **kwargs,
+        )
 
     @property
-    def _matched_shape(self):
+    def alignment_shape(self):
         return self._num_heads, self._key_dim
 
     def _match_heads(self, query, key, query_mask, key_mask):

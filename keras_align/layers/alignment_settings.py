@@ -1,0 +1,123 @@
+"""How a layer is aligned: the alignment, its weight, and what is logged of it."""
+
+import keras
+
+from keras_align import keras_internals
+from keras_align.alignments import get_alignment, serialize_alignment
+from keras_align.layers.alignment_loss import AlignmentLoss
+from keras_align.layers.alignment_weight import AlignmentWeight, check_weight
+
+
+class AlignmentSettings(keras.layers.Layer):
+    """The part of `AlignedAttention` that is the same in every call."""
+
+    def _set_alignment(self, alignment, alignment_weight):
+        self.alignment = get_alignment(alignment)
+        weight = AlignmentWeight(check_weight(alignment_weight, self.alignment))
+        self._alignment_weight = weight
+        self._alignment_variable = weight.variable  # tracked as the layer's own
+        self._alignment_tracker = self._alignment_factor = None
+        self._alignment_sums = self._alignment_weight_state = None
+        self._training_warned = False
+        self._self_attention = None  # of the latest call, see `adapters`
+        if self.alignment is None:
+            return
+        self.alignment.name = "alignment"  # the paths of its weights hold no count
+        self._alignment_weight_state = weight.state
+        self._alignment_tracker = AlignmentLoss(layer_name=self.name)
+        self._alignment_sums = self._alignment_tracker.sums
+        self._alignment_factor = keras_internals.UnsavedState(1.0, "alignment_factor")
+
+    @property
+    def alignment_weight(self):
+        """Factor of the divergence in the loss: a float, or the `keras.Variable`.
+
+        It may be set at any time, and takes effect in the next step. To set a variable
+        in the place of a number, or the reverse, traces the training step again.
+        """
+        return self._alignment_weight.value
+
+    @alignment_weight.setter
+    def alignment_weight(self, value):
+        value, weight = check_weight(value, self.alignment), self._alignment_weight
+        if weight.variable is None and not isinstance(value, keras.Variable):
+            weight.set(value)
+        elif value is not weight.variable:
+            self._replace_weight(AlignmentWeight(value))
+
+    def __setattr__(self, name, value):
+        if name == "alignment_weight":  # before Keras tracks a variable
+            type(self).alignment_weight.fset(self, value)
+        else:
+            super().__setattr__(name, value)
+
+    def _replace_weight(self, weight):
+        names = ("_alignment_variable", "_alignment_weight_state")
+        keras_internals.remove_attributes(self, names)
+        with keras_internals.unlocked(self):
+            self._alignment_weight, self._alignment_variable = weight, weight.variable
+            self._alignment_weight_state = self.alignment and weight.state
+        if self._alignment_tracker is not None:
+            self._alignment_tracker.forget_traces()
+
+    @property
+    def alignment_factor(self):
+        """`keras.Variable` that multiplies the weight, see `AlignmentWeightSchedule`.
+
+        `None` for a layer without alignment.
+        """
+        factor = self._alignment_factor
+        return None if factor is None else factor.state
+
+    @property
+    def alignment_loss(self):
+        """Mean divergence of this layer in the last epoch of training, unweighted.
+
+        A float, of the samples since its metrics were reset, or before that if there
+        are none. `None` if nothing was computed yet, or for a layer without alignment.
+        """
+        tracker = self._alignment_tracker
+        return None if tracker is None else tracker.mean()
+
+    @property
+    def log_alignment_loss(self):
+        """Whether `fit` also logs this layer's own loss, `alignment_loss/<name>`.
+
+        Copies of the layer and files do not have it. Of several layers of one name in a
+        model the second logs `alignment_loss/<name>_2`, and so on.
+        """
+        tracker = self._alignment_tracker
+        return tracker is not None and tracker.reporting_layer
+
+    @log_alignment_loss.setter
+    def log_alignment_loss(self, value):
+        if self._alignment_tracker is None:
+            raise ValueError(
+                "`log_alignment_loss` needs a layer with an alignment. "
+                f"Received: layer '{self.name}' with alignment=None"
+            )
+        self._alignment_tracker.reporting_layer = bool(value)
+
+    @property
+    def alignment_options(self):
+        """Serialised alignment and its weight as a number, or `None` without one."""
+        if self.alignment is None:
+            return None
+        alignment = serialize_alignment(self.alignment)
+        weight = self._alignment_weight.number
+        return {"alignment": alignment, "alignment_weight": weight}
+
+    def get_config(self):
+        weight = self._alignment_weight.number
+        plain = {"alignment": None, "alignment_weight": weight}
+        return {**super().get_config(), **(self.alignment_options or plain)}
+
+    def save_own_variables(self, store):
+        """Saves all but the variable of the weight, which is a setting."""
+        with keras_internals.without_variables(self, [self._alignment_variable]):
+            super().save_own_variables(store)
+
+    def load_own_variables(self, store):
+        """The inverse of `save_own_variables`."""
+        with keras_internals.without_variables(self, [self._alignment_variable]):
+            super().load_own_variables(store)
