@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+import re
 import zipfile
 
 import isolated
@@ -135,10 +136,20 @@ def test_files_need_no_package_of_the_examples(tmp_path):
     isolated.run("load_without.py", tmp_path, *OPTIONAL)
 
 
-def test_files_of_a_stripped_model_need_no_keras_align(tmp_path):
-    stripped = strip_alignment(aligned("functional"))
-    save_with_values(stripped, tmp_path, "functional")
-    isolated.run("load_without.py", tmp_path, "keras_align", *OPTIONAL)
+def test_without_keras_align_plain_files_load_and_others_name_it(tmp_path):
+    save_with_values(strip_alignment(aligned("functional")), tmp_path, "stripped")
+    names = "functional", "backbone", "pieces", "classifier"
+    for name in names:
+        model = aligned(name)
+        model.save(tmp_path / f"{name}.keras")
+        if name == "backbone":
+            model.save_to_preset(str(tmp_path / "preset"))
+    isolated.run("load_without.py", tmp_path, "keras_align")
+    errors = json.loads((tmp_path / "errors.json").read_text())
+    assert errors.keys() == {*names, "preset"}
+    message = r"(?s)Could not locate class.*'module': 'keras_align"
+    assert all(re.search(message, errors[name]) for name in names)
+    assert "no class registered with Keras for keras_align>" in errors["preset"]
 
 
 @pytest.mark.filterwarnings("ignore:.*does not have a `quantize` method")
@@ -238,10 +249,12 @@ class BuildsMaker(keras.layers.Layer):
 
 
 @pytest.mark.filterwarnings("ignore:.*looks like it has unbuilt state")  # plain, too
-@pytest.mark.parametrize("host", [HoldsMaker, BuildsMaker])
-def test_attention_that_exists_after_the_first_call_is_saved_and_cloned(tmp_path, host):
+@pytest.mark.parametrize("container", [HoldsMaker, BuildsMaker])
+def test_attention_that_exists_after_the_first_call_is_saved_and_cloned(
+    tmp_path, container
+):
     inputs = keras.Input((small_models.LENGTH, small_models.WIDTH))
-    model = align_model(keras.Model(inputs, host()(inputs)), **WEIGHTS)
+    model = align_model(keras.Model(inputs, container()(inputs)), **WEIGHTS)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     x = small_models.vectors()
@@ -280,7 +293,7 @@ def test_a_config_that_does_not_fit_its_layer_is_an_error():
         type(model).from_config(config)
 
 
-def test_a_host_still_takes_the_config_of_its_plain_class():
+def test_a_container_still_takes_the_config_of_its_plain_class():
     config = small_models.backbone().get_config()
     other = type(aligned("backbone")).from_config(config)
     assert all(row["alignment"] is None for row in rows(other))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import small_models
 from execution import BACKEND, LOGS
-from test_conversion import state
+from model_state import state
 
 import keras_align
 from keras_align import align_model, strip_alignment, without_alignment

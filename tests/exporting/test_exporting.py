@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import small_models
 from execution import BACKEND
-from test_conversion import state
+from model_state import state
 from test_export import operations
 
 import keras_align
