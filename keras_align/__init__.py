@@ -20,12 +20,17 @@ from keras_align.diagnostics import (
     record_attention,
 )
 from keras_align.exporting import export_saved_model
-from keras_align.layers import AlignedGroupedQueryAttention, AlignedMultiHeadAttention
+from keras_align.layers import (
+    AlignedAttention,
+    AlignedGroupedQueryAttention,
+    AlignedMultiHeadAttention,
+)
 from keras_align.metrics import ExpectedCalibrationError
 
 __all__ = [
     "AdversarialAlignment",
     "Adversary",
+    "AlignedAttention",
     "AlignedGroupedQueryAttention",
     "AlignedMultiHeadAttention",
     "Alignment",

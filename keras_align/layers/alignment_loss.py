@@ -124,6 +124,8 @@ class AlignmentLoss(keras.metrics.Metric):
         self.sums.reset()
         super().reset_state()
         self.reporting = False
+        if self.group is not None:
+            self.group.reported = False
 
     def save_own_variables(self, store):
         """Saves nothing: the state of an epoch is no weight."""
@@ -146,7 +148,7 @@ class LossGroup:
     def __init__(self, model, trackers):
         self.model, self.trackers, taken = weakref.ref(model), trackers, set()
         self.labels = {each: unique_name(each.layer_name, taken) for each in trackers}
-        self._known, self._warned = None, False
+        self._known, self._warned, self.reported = None, False, False
         for tracker in trackers:
             tracker.group = self
             label = "" if tracker is trackers[0] else f"/{self.labels[tracker]}"
@@ -154,6 +156,7 @@ class LossGroup:
 
     def report(self):
         """See `AlignmentLoss.report`."""
+        self.reported = True
         for tracker in self.trackers:
             tracker.report()
 
@@ -163,6 +166,8 @@ class LossGroup:
         A step that is being traced tells by what was traced last; when `fit` asks at
         the end of an epoch, nothing need have been traced in it.
         """
+        if keras_internals.in_stateless_step() and not self.reported:
+            return False  # a step of one's own that does not pass the sums on
         if keras_internals.is_traced() or keras.backend.backend() == "torch":
             return any(each.reporting for each in self.trackers)
         counts = [ops.convert_to_numpy(x.sums.state)[1] for x in self.trackers]

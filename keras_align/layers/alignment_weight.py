@@ -64,7 +64,7 @@ def check_weight(weight, alignment):
     if isinstance(weight, keras.Variable) and tuple(weight.shape) == ():
         return weight
     is_number = isinstance(weight, numbers.Real) and not isinstance(weight, bool)
-    if is_number and 0.0 <= weight <= np.finfo("float32").max:
+    if is_number and 0.0 <= weight <= float(np.finfo("float32").max):
         return float(weight)
     raise ValueError(
         "Argument `alignment_weight` must be a finite float32 number >= 0, a scalar "

@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 from contracts import functional, tokens
-from execution import BACKEND, LOGS, QUICK_JIT
+from execution import BACKEND, QUICK_JIT
 from test_alignment_weight import Counted
 
 from keras_align import AlignmentWeightSchedule
@@ -81,8 +81,7 @@ def test_the_loss_has_the_factor_and_nothing_is_traced_again():
     layer(X[:2], X[:2], training=True)  # the loss with the factor 1
     whole = float(layer.losses[0])
     assert added == pytest.approx(whole * np.array(means), rel=1e-3)
-    if LOGS:
-        assert logs["alignment_loss"] == pytest.approx([whole / 2.0] * 3, rel=1e-4)
+    assert logs["alignment_loss"] == pytest.approx([whole / 2.0] * 3, rel=1e-4)
     fit(model, AlignmentWeightSchedule(warmup_steps=99))
     if BACKEND != "torch":  # it traces nothing
         assert counted.traces == before + traced

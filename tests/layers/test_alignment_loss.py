@@ -10,10 +10,8 @@ from contracts import functional, tokens
 from execution import (
     BACKEND,
     JIT,
-    LOGS,
     MODES,
     QUICK_JIT,
-    about_logs,
     value_and_gradients,
 )
 from keras import layers, ops
@@ -44,7 +42,6 @@ def compiled(model, optimizer=None, **options):
     return model
 
 
-@about_logs
 def test_logs_are_the_sum_of_the_layers_and_the_loss_contains_it():
     inputs = keras.Input((5, 8))
     first = contracts.MULTI_HEAD.make("mmd", alignment_weight=0.5, name="first")
@@ -71,7 +68,6 @@ def test_logs_are_the_sum_of_the_layers_and_the_loss_contains_it():
     assert sum(map(float, model.losses)) == pytest.approx(weighted, rel=1e-5)
 
 
-@about_logs
 def test_layers_log_their_own_loss_on_request():
     inputs = keras.Input((5, 8))
     first = contracts.MULTI_HEAD.make("mmd", name="first")
@@ -87,7 +83,6 @@ def test_layers_log_their_own_loss_on_request():
         contracts.MULTI_HEAD.make(None).log_alignment_loss = True
 
 
-@about_logs
 def test_layers_of_one_name_log_under_two():
     class Block(layers.Layer):
         def __init__(self):
@@ -107,7 +102,6 @@ def test_layers_of_one_name_log_under_two():
         assert logs[f"alignment_loss/{name}"] == pytest.approx([expected], rel=1e-6)
 
 
-@about_logs
 def test_epoch_is_the_mean_of_its_steps():
     model = compiled(functional(contracts.MULTI_HEAD.make("mmd")))
     logs = model.fit(X, X, batch_size=2, shuffle=False, verbose=0).history
@@ -264,14 +258,13 @@ def test_logs_under_xla_and_mixed_precision(policy):
     """Half precision comes close to single."""
     wanted = logs_of_two_steps("float32", QUICK_JIT)
     received = logs_of_two_steps(policy, JIT)
-    expected = {"loss", "alignment_loss"} if LOGS else {"loss"}
+    expected = {"loss", "alignment_loss"}
     assert set(received) == set(wanted) == expected
     rel = 1e-4 if policy == "float32" else 2e-2
     for name, values in wanted.items():
         assert received[name] == pytest.approx(values, rel=rel)
 
 
-@about_logs
 def test_a_subclassed_model_logs_too():
     """Layers below layers, of which one is not aligned."""
 

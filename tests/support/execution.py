@@ -2,7 +2,6 @@
 
 import keras
 import numpy as np
-import pytest
 from keras import ops
 
 BACKEND = keras.backend.backend()
@@ -13,11 +12,6 @@ MODES = {
 }[BACKEND]
 
 
-# Whether the logs of `fit` have an `alignment_loss`.
-LOGS = BACKEND != "jax"
-about_logs = pytest.mark.skipif(
-    not LOGS, reason="a training step on JAX carries no metric of a layer"
-)
 # What `jit_compile` is in tests: PyTorch's compiler takes minutes for a small model.
 JIT = BACKEND != "torch"
 # What it is in quick tests: without it, JAX compiles a step operation by operation.
