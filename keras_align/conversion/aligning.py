@@ -46,9 +46,8 @@ def align_model(
 
     Supported are `keras.layers.MultiHeadAttention` and `GroupQueryAttention`, the
     attention classes of keras-hub, and those given to `register_attention`. Queries and
-    keys are matched as they meet in the scores, after normalisation and rotary
-    embedding: that they are alike there is what counts, and in self-attention the
-    positions rotate both alike.
+    keys are matched as the scores use them, after normalisation and rotary embedding;
+    in self-attention the positions rotate both in the same way.
 
     A compiled model is compiled again with the same arguments. If it has been trained,
     its optimizer starts anew: its slots and its step count, on which a learning rate

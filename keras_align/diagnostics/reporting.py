@@ -155,9 +155,7 @@ def _row(found):
     if not is_aligned(layer):
         note = "plain" if layer.built else "plain, not built"
         return LayerReport(found.path, name, *shape, None, None, 0, note)
-    weight = layer.alignment_weight
-    if isinstance(weight, keras.Variable):
-        weight = float(keras.ops.convert_to_numpy(weight))
+    weight = layer.alignment_options["alignment_weight"]
     alignment = type(layer.alignment).__name__.removesuffix("Alignment")
     own = layer.alignment.weights
     added = sum(math.prod(weight.shape) for weight in own if weight.trainable)

@@ -325,8 +325,8 @@ def test_attention_of_unknown_classes_is_named():
     assert type(model.get_layer("own")) is OwnAttention
 
 
-def test_a_model_that_never_hears_of_training_is_an_error():
-    class Deaf(keras.Model):
+def test_a_call_without_the_argument_training_is_an_error():
+    class WithoutTraining(keras.Model):
         def __init__(self):
             super().__init__()
             self.block = small_models.Block()
@@ -334,9 +334,9 @@ def test_a_model_that_never_hears_of_training_is_an_error():
         def call(self, x):
             return self.block(x)
 
-    model = Deaf()
+    model = WithoutTraining()
     model(small_models.vectors())
-    with pytest.raises(ValueError, match=r"Deaf\.call` has no argument `training`"):
+    with pytest.raises(ValueError, match=r"WithoutTraining\.call` has no argument"):
         align_model(model)
     assert paths(model) == []
 

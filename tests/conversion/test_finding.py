@@ -88,7 +88,7 @@ def test_a_subclass_that_holds_attention_is_reported_beside_it():
     assert [type(each.layer).__name__ for each in others] == ["WithInner"]
 
 
-def test_a_model_without_attention_hears_how_to_register_a_class():
+def test_the_error_without_attention_says_how_to_register_a_class():
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     with pytest.raises(ValueError, match=r"register_attention\(MyAttention\)"):
         align_model(model)

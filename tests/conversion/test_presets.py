@@ -1,4 +1,4 @@
-"""Presets of aligned models, entered from every class in a fresh process."""
+"""Presets of aligned models, loaded by every class in a fresh process."""
 
 import json
 
@@ -46,7 +46,7 @@ def preset(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("entrance", "name"),
+    ("loader", "name"),
     [
         ("task", "BertTextClassifier"),
         ("base of tasks", "BertTextClassifier"),
@@ -55,9 +55,9 @@ def preset(tmp_path_factory):
         ("base of backbones", "BertBackbone"),
     ],
 )
-def test_every_entrance_leads_to_an_aligned_model(preset, entrance, name):
+def test_every_class_loads_an_aligned_model(preset, loader, name):
     _, _, found = preset
-    assert found[entrance] == {"class": name, "weights": [WEIGHT, None]}
+    assert found[loader] == {"class": name, "weights": [WEIGHT, None]}
 
 
 def test_a_loaded_model_predicts_the_same(preset):
