@@ -4,6 +4,8 @@ import json
 
 import keras
 
+from keras_align.diagnostics import alignment_report
+
 # Attributes that fit, evaluate and predict leave on any Keras model.
 TRACES = {"history", "stop_predicting", "stop_evaluating", "_eval_epoch_iterator"}
 TRACES |= {"_torch_params", "_jax_state"}
@@ -27,3 +29,8 @@ def state(model):
 def values(variable):
     """The values of a variable as an array, on every backend."""
     return keras.ops.convert_to_numpy(variable)
+
+
+def aligned_paths(model):
+    """Paths of the aligned layers of a model."""
+    return [row.path for row in alignment_report(model).aligned]
