@@ -66,6 +66,18 @@ def track_first(layer, sublayer):
     layer._layers.insert(0, sublayer)
 
 
+def tracked_order(layer):
+    """Returns a function that brings what the layer tracks into today's order again."""
+    stores = [tracked for _, tracked in layer._tracker.config.values()]
+    orders = [{id(x): index for index, x in enumerate(each)} for each in stores]
+
+    def reorder():
+        for each, order in zip(stores, orders, strict=True):
+            each.sort(key=lambda x, order=order: order.get(id(x), len(order)))
+
+    return reorder
+
+
 def remove_attributes(layer, names):
     """Deletes attributes and everything that tracks their values."""
     with unlocked(layer):

@@ -34,3 +34,13 @@ def values(variable):
 def aligned_paths(model):
     """Paths of the aligned layers of a model."""
     return [row.path for row in alignment_report(model).aligned]
+
+
+def rows(model):
+    """The rows of the report as dictionaries."""
+    return alignment_report(model).to_dicts()
+
+
+def nameless(rows):
+    """Rows without what Keras names anew in each process."""
+    return [{key: row[key] for key in row if key != "path"} for row in rows]
