@@ -16,8 +16,9 @@ class AlignmentSettings(keras.layers.Layer):
         weight = AlignmentWeight(check_weight(alignment_weight, self.alignment))
         self._alignment_weight = weight
         self._alignment_variable = weight.variable  # tracked as the layer's own
-        self._alignment_tracker = self._alignment_factor = None
-        self._alignment_sums = self._alignment_weight_state = None
+        # In the order in which Keras tracks what they hold.
+        self._alignment_weight_state = self._alignment_tracker = None
+        self._alignment_sums = self._alignment_factor = None
         self._training_warned = False
         self._self_attention = None  # of the latest call, see `adapters`
         if self.alignment is None:

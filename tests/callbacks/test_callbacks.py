@@ -96,7 +96,7 @@ def test_a_model_saved_in_the_rise_goes_on_with_it(tmp_path):
     loaded = keras.models.load_model(tmp_path / "model.keras")
     (row,) = alignment_report(loaded).rows
     assert row.alignment_weight == 0.5
-    assert len(loaded.weights) == len(model.weights) - 1
+    assert len(loaded.weights) == len(model.weights)
     (logs, seen), (others, _) = (fit(x, schedule) for x in (loaded, model))
     assert seen == pytest.approx([0.5, 0.625, 0.75, 0.875])
     assert logs["loss"] == pytest.approx(others["loss"], rel=1e-5)
@@ -125,6 +125,7 @@ def test_nothing_of_it_stays_after_strip():
     fit(model, AlignmentWeightSchedule(warmup_steps=8))
     strip_alignment(model)
     assert not hasattr(model.layers[-1], "alignment_factor")
+    assert not hasattr(model.layers[-1], "_alignment_factor")
     assert not model.non_trainable_variables
 
 
