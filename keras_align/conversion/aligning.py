@@ -6,9 +6,19 @@ import inspect
 import keras
 
 from keras_align import keras_internals
-from keras_align.conversion.choosing import assign
-from keras_align.conversion.finding import find_attention, holders
-from keras_align.conversion.hosts import leave_host, make_host, needs_host
+from keras_align.alignments import Alignment
+from keras_align.conversion.choosing import Choice, assign
+from keras_align.conversion.containers import (
+    make_container,
+    needs_container,
+    unmake_container,
+)
+from keras_align.conversion.finding import (
+    Model,
+    find_attention,
+    holders,
+    registration_hint,
+)
 from keras_align.conversion.recompiling import compilations, recompile
 from keras_align.conversion.supported import check_layer, is_aligned
 from keras_align.conversion.swapping import (
@@ -19,7 +29,12 @@ from keras_align.conversion.swapping import (
 from keras_align.layers.aligned_attention import AlignedAttention
 
 
-def align_model(model, alignment="ct", alignment_weight=None, layers=None):
+def align_model(
+    model: Model,
+    alignment: str | Alignment | dict = "ct",
+    alignment_weight: float | keras.Variable | None = None,
+    layers: Choice = None,
+) -> Model:
     """Makes attention layers of a model align their keys and queries, in place.
 
     Every attention layer of a supported class in the model, at any depth, becomes one
@@ -31,9 +46,8 @@ def align_model(model, alignment="ct", alignment_weight=None, layers=None):
 
     Supported are `keras.layers.MultiHeadAttention` and `GroupQueryAttention`, the
     attention classes of keras-hub, and those given to `register_attention`. Queries and
-    keys are matched as they meet in the scores, after normalisation and rotary
-    embedding: that they are alike there is what counts, and in self-attention the
-    positions rotate both clouds alike.
+    keys are matched as the scores use them, after normalisation and rotary embedding;
+    in self-attention the positions rotate both in the same way.
 
     A compiled model is compiled again with the same arguments. If it has been trained,
     its optimizer starts anew: its slots and its step count, on which a learning rate
@@ -76,7 +90,7 @@ def align_model(model, alignment="ct", alignment_weight=None, layers=None):
     _check_training_argument(model)
     if not found:
         raise ValueError(_nothing_to_align(model, others))
-    assigned = assign(found, alignment, alignment_weight, layers)
+    assigned = assign(found, others, alignment, alignment_weight, layers)
     chosen = [each for each, _, _ in assigned]
     _check_layers(chosen)
     holding = holders(model, chosen)
@@ -90,9 +104,9 @@ def align_model(model, alignment="ct", alignment_weight=None, layers=None):
                     undo.callback(setattr, weight, "trainable", weight.trainable)
                 make_aligned(each.layer, config, weight)
         attention = [each.layer for each in chosen]
-        for holder in filter(needs_host, [*attention, *holding]):
-            undo.callback(leave_host, holder)
-            make_host(holder)
+        for holder in filter(needs_container, [*attention, *holding]):
+            undo.callback(unmake_container, holder)
+            make_container(holder)
         keras_internals.track_parameters(model)
         recompile(compiled, undo)
         undo.pop_all()
@@ -119,13 +133,7 @@ def _nothing_to_align(model, others):
     message = (
         f"Argument `model`: '{model.name}' has no attention layer of a supported class."
     )
-    if others:
-        listed = [f"{each.path} ({type(each.layer).__name__})" for each in others]
-        message += (
-            f" It has attention of other classes: {listed}. Register a class of your "
-            "own by `keras_align.register_attention`."
-        )
-    return message
+    return message + registration_hint(others)
 
 
 def _check_layers(chosen):

@@ -2,20 +2,27 @@
 
 import numbers
 import re
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
 
+from keras_align.conversion.finding import registration_hint
 from keras_align.conversion.swapping import checked
 
 _SEQUENCES = list, tuple, range, np.ndarray
+_One = (
+    str | re.Pattern | int | keras.layers.Layer | Callable[[keras.layers.Layer], bool]
+)
+Choice = _One | Sequence[_One] | None
 
 
-def assign(found, alignment, alignment_weight, layers):
+def assign(found, others, alignment, alignment_weight, layers):
     """Which layers are to be aligned, and how, see `align_model`.
 
     Args:
-        found: list of `Found`.
+        found: list of `Found`, the supported layers.
+        others: list of `Found`, attention of other classes, for messages.
         alignment: argument of `align_model`.
         alignment_weight: argument of `align_model`.
         layers: argument of `align_model`.
@@ -28,7 +35,7 @@ def assign(found, alignment, alignment_weight, layers):
     """
     if not isinstance(alignment, dict) or "class_name" in alignment:
         config = checked(alignment, alignment_weight)
-        chosen = select(found, layers)
+        chosen = select(found, others, layers)
         return [(each, config, alignment_weight) for each in chosen]
     if layers is not None or not alignment:
         raise ValueError(
@@ -39,7 +46,7 @@ def assign(found, alignment, alignment_weight, layers):
     assigned = {}
     for choice, name in alignment.items():
         config = checked(name, alignment_weight)
-        for each in select(found, choice):
+        for each in select(found, others, choice):
             if each.path in assigned:
                 raise ValueError(
                     f"Argument `alignment`: the layer '{each.path}' is chosen by more "
@@ -49,11 +56,12 @@ def assign(found, alignment, alignment_weight, layers):
     return [assigned[each.path] for each in found if each.path in assigned]
 
 
-def select(found, chosen):
+def select(found, others, chosen):
     """The layers that an argument `layers` chooses, see `align_model`.
 
     Args:
-        found: list of `Found`.
+        found: list of `Found`, the supported layers.
+        others: list of `Found`, attention of other classes, for messages.
         chosen: `None` for all; a string, regular expression, int, layer, predicate, or
             a list of these.
 
@@ -72,7 +80,8 @@ def select(found, chosen):
         if not matches:
             raise ValueError(
                 f"Argument `layers`: {choice!r} matches none of the attention layers "
-                f"{[each.path for each in found]}. Received: layers={chosen!r}"
+                f"{[each.path for each in found]}. Received: layers={chosen!r}."
+                + _hint_at(others, choice)
             )
         picked.update(matches)
     if not picked:
@@ -81,6 +90,14 @@ def select(found, chosen):
             f"Received: layers={chosen!r}"
         )
     return [each for index, each in enumerate(found) if index in picked]
+
+
+def _hint_at(others, choice):
+    """What to do about attention of other classes that a name or layer chooses."""
+    if not isinstance(choice, (str, re.Pattern, keras.layers.Layer)):
+        return ""
+    matches = [others[index] for index in _matches(others, choice)]
+    return registration_hint(matches) if matches else ""
 
 
 def _matches(found, choice):

@@ -1,12 +1,21 @@
 """Finding the attention layers of a model."""
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import keras
 
 from keras_align import keras_internals
-from keras_align.conversion.supported import is_other_attention, is_supported
+from keras_align.conversion.supported import (
+    can_register,
+    is_keras_attention,
+    is_named_attention,
+    is_supported,
+    why_unsupported,
+)
 from keras_align.validation.names import unique_name
+
+Model = TypeVar("Model", bound=keras.layers.Layer)
 
 
 @dataclass(frozen=True)
@@ -30,7 +39,8 @@ def find_attention(model):
 
     Returns:
         Pair of lists of `Found`: the supported layers, in the order in which the model
-        lists its variables, and layers that look like attention of another kind.
+        lists its variables, and attention of other classes: of subclasses of Keras's,
+        or with a name that says so and no attention inside.
 
     Raises:
         ValueError: if `model` is not a Keras model or layer.
@@ -52,7 +62,8 @@ def find_attention(model):
         before = len(supported) + len(others)
         for child in keras_internals.sublayers(layer):
             visit(child, (*names, child.name))
-        if len(supported) + len(others) == before and is_other_attention(layer):
+        around = len(supported) + len(others) > before
+        if is_keras_attention(layer) or (is_named_attention(layer) and not around):
             others.append(Found(unique(names, layer), layer))
 
     def unique(names, layer):
@@ -60,6 +71,27 @@ def find_attention(model):
 
     visit(model, ())
     return supported, others
+
+
+def registration_hint(others):
+    """Sentences for errors: which attention stays plain, and how to register a class.
+
+    Args:
+        others: list of `Found`, attention of other classes; may be empty.
+    """
+    listed = [
+        f"{each.path} ({type(each.layer).__name__}): {why_unsupported(each.layer)}"
+        for each in others
+    ]
+    names = [type(each.layer).__name__ for each in others if can_register(each.layer)]
+    name = names[0] if names else "MyAttention"
+    stays_plain = f" It has attention of other classes: {listed}." if listed else ""
+    return (
+        f"{stays_plain} Register a class of your own by "
+        f"`keras_align.register_attention({name})`, or, if it keeps its projections "
+        f"under other names, by `keras_align.register_attention({name}, "
+        'keras_align.AttentionAdapter(query="to_q", key="to_k"))`.'
+    )
 
 
 def holders(model, found):

@@ -1,17 +1,22 @@
 """Turning aligned attention into plain attention again."""
 
 import contextlib
+from collections.abc import Iterator
 
 from keras_align import keras_internals
-from keras_align.conversion.finding import find_attention, holders
-from keras_align.conversion.hosts import AlignedHost, leave_host, make_host
+from keras_align.conversion.containers import (
+    AlignedContainer,
+    make_container,
+    unmake_container,
+)
+from keras_align.conversion.finding import Model, find_attention, holders
 from keras_align.conversion.recompiling import compilations, recompile
 from keras_align.conversion.supported import plain_class
 from keras_align.conversion.swapping import make_plain, snapshot
 from keras_align.layers.aligned_attention import AlignedAttention
 
 
-def strip_alignment(model):
+def strip_alignment(model: Model) -> Model:
     """Removes the alignments from a model, in place: the inverse of `align_model`.
 
     All aligned layers get their own classes back and lose their alignments. Names,
@@ -38,17 +43,17 @@ def strip_alignment(model):
     >>> model.get_layer("attention")
     <MultiHeadAttention name=attention, built=True>
     """
-    aligned, hosts = _to_strip(model)
+    aligned, containers = _to_strip(model)
     compiled = compilations(holders(model, aligned))
     with contextlib.ExitStack() as undo:
-        _make_plain(model, aligned, hosts, undo)
+        _make_plain(model, aligned, containers, undo)
         recompile(compiled, undo)
         undo.pop_all()
     return model
 
 
 @contextlib.contextmanager
-def without_alignment(model):
+def without_alignment(model: Model) -> Iterator[Model]:
     """Lets a model be plain for the length of a `with` block, as for an export.
 
     Inside it has the plain classes, and none of the weights that only training needs;
@@ -81,7 +86,7 @@ def without_alignment(model):
 
 
 def _to_strip(model, missing_ok=False):
-    """The aligned layers, as found, and the hosts of a model."""
+    """The aligned layers, as found, and the containers of a model."""
     found, _ = find_attention(model)
     aligned = [each for each in found if isinstance(each.layer, AlignedAttention)]
     unknown = [
@@ -95,23 +100,23 @@ def _to_strip(model, missing_ok=False):
             "layers, whose plain classes are not known. Build them with "
             "`alignment=None` instead."
         )
-    hosts = [each for each in holders(model, found) if isinstance(each, AlignedHost)]
-    if not (aligned or hosts or missing_ok):
+    containers = [x for x in holders(model, found) if isinstance(x, AlignedContainer)]
+    if not (aligned or containers or missing_ok):
         raise ValueError(
             f"Argument `model`: '{model.name}' has no aligned attention layer."
         )
-    return aligned, hosts
+    return aligned, containers
 
 
-def _make_plain(model, aligned, hosts, undo):
-    """Makes layers and hosts plain; `undo` gets what makes them aligned again."""
+def _make_plain(model, aligned, containers, undo):
+    """Makes layers and containers plain; `undo` gets what makes them aligned again."""
     undo.callback(keras_internals.track_parameters, model)
     for each in aligned:
         undo.callback(snapshot(each.layer))
-    for host in hosts:
-        undo.callback(make_host, host)
+    for container in containers:
+        undo.callback(make_container, container)
     for each in aligned:
         make_plain(each.layer)
-    for host in hosts:
-        leave_host(host)
+    for container in containers:
+        unmake_container(container)
     keras_internals.track_parameters(model)

@@ -20,6 +20,8 @@ ALIGNED_CLASSES = {
     keras.layers.MultiHeadAttention: AlignedMultiHeadAttention,
     keras.layers.GroupQueryAttention: AlignedGroupedQueryAttention,
 }
+_WITHOUT_PROJECTIONS = keras.layers.Attention, keras.layers.AdditiveAttention
+_KERAS_CLASSES = *ALIGNED_CLASSES, *_WITHOUT_PROJECTIONS
 PLAIN_CLASSES = {aligned: plain for plain, aligned in ALIGNED_CLASSES.items()}
 _USUAL = AttentionAdapter()
 
@@ -27,7 +29,7 @@ _USUAL = AttentionAdapter()
 def plain_class(cls):
     """The class of a layer without what conversion or recording made of it."""
     cls = getattr(cls, "noted_class", cls)  # see `noted_self_attention`
-    cls = getattr(cls, "hosted_class", cls)  # see `hosts`
+    cls = getattr(cls, "contained_class", cls)  # see `containers`
     return vars(cls).get("plain_class") or cls  # a subclass of the user has none
 
 
@@ -52,10 +54,27 @@ def is_aligned(layer):
     return isinstance(layer, AlignedAttention) and layer.alignment is not None
 
 
-def is_other_attention(layer):
-    """Whether the layer looks like attention that has no adapter."""
+def is_keras_attention(layer):
+    """Whether the layer is of one of Keras's attention classes or of a subclass."""
+    return isinstance(layer, _KERAS_CLASSES)
+
+
+def is_named_attention(layer):
+    """Whether the class of the layer has the name of attention."""
     name = type(layer).__name__
-    return not is_supported(layer) and "Attention" in name and "Mask" not in name
+    return "Attention" in name and "Mask" not in name
+
+
+def can_register(layer):
+    """Whether the class of a layer is none of Keras's own."""
+    return not type(layer).__module__.startswith("keras.")
+
+
+def why_unsupported(layer):
+    """Why a layer of attention cannot be aligned, a clause."""
+    if can_register(layer):
+        return "class not registered, see keras_align.register_attention"
+    return "has no projections of queries and keys"
 
 
 def adapter_of(layer):

@@ -42,6 +42,7 @@ def snapshot(layer):
     """Returns a function that undoes a later `make_aligned` or `make_plain`."""
     cls = type(layer)
     before = {name: getattr(layer, name, _MISSING) for name in attribute_names()}
+    reorder = keras_internals.tracked_order(layer)
 
     def undo():
         layer.__class__ = cls
@@ -50,10 +51,15 @@ def snapshot(layer):
             for name, value in before.items():
                 if value is not _MISSING:
                     setattr(layer, name, value)
-            if before["alignment"] not in (None, _MISSING):
-                keras_internals.track_first(layer, layer.alignment)
+        reorder()
 
     return undo
+
+
+def hidden_alignment(layer):
+    """Context manager in which the layer does not list what the alignment added."""
+    added = [getattr(layer, name, None) for name in attribute_names()]
+    return keras_internals.without_sublayers(layer, added)
 
 
 def options(layer):

@@ -14,6 +14,7 @@ from keras_align.conversion.supported import (
     is_aligned,
     is_supported,
     num_heads,
+    why_unsupported,
 )
 
 _TITLES = ("layer", "class", "heads", "size", "alignment", "weight", "added", "note")
@@ -53,26 +54,26 @@ class AlignmentReport:
             by attention of unsupported classes.
     """
 
-    rows: tuple
+    rows: tuple[LayerReport, ...]
 
     @property
-    def aligned(self):
+    def aligned(self) -> tuple[LayerReport, ...]:
         """Tuple of the rows of aligned layers."""
         return tuple(row for row in self.rows if row.alignment is not None)
 
     @property
-    def added_weights(self):
+    def added_weights(self) -> int:
         """Number of weights that all alignments together added."""
         return sum(row.added_weights for row in self.rows)
 
-    def to_dicts(self):
+    def to_dicts(self) -> list[dict[str, object]]:
         """List of dictionaries, one a row, as `pandas.DataFrame` takes them."""
         return [
             {field.name: getattr(row, field.name) for field in fields(row)}
             for row in self.rows
         ]
 
-    def __str__(self):
+    def __str__(self) -> str:
         lines = format_table(_TITLES, self._cells(), right_aligned=(2, 3, 5, 6))
         return "\n".join([*lines, self._summary()])
 
@@ -98,7 +99,7 @@ class AlignmentReport:
         )
 
 
-def alignment_report(model):
+def alignment_report(model: keras.layers.Layer) -> AlignmentReport:
     """Lists the attention layers of a model and how each is aligned.
 
     Args:
@@ -144,7 +145,7 @@ def _row(found):
     layer = found.layer
     name = type(layer).__name__
     if not is_supported(layer):
-        return LayerReport(found.path, name, *[None] * 4, 0, "class not supported")
+        return LayerReport(found.path, name, *[None] * 4, 0, why_unsupported(layer))
     try:
         shape = num_heads(layer), head_size(layer) if layer.built else None
         if layer.built and not is_aligned(layer):
@@ -154,9 +155,7 @@ def _row(found):
     if not is_aligned(layer):
         note = "plain" if layer.built else "plain, not built"
         return LayerReport(found.path, name, *shape, None, None, 0, note)
-    weight = layer.alignment_weight
-    if isinstance(weight, keras.Variable):
-        weight = float(weight.numpy())
+    weight = layer.alignment_options["alignment_weight"]
     alignment = type(layer.alignment).__name__.removesuffix("Alignment")
     own = layer.alignment.weights
     added = sum(math.prod(weight.shape) for weight in own if weight.trainable)

@@ -40,8 +40,10 @@ from keras_align.keras_internals.layers import (
     sublayers,
     track_first,
     track_parameters,
+    tracked_order,
     unlocked,
     when_built,
+    without_sublayers,
     without_variables,
 )
 from keras_align.keras_internals.resuming import (
@@ -90,9 +92,11 @@ __all__ = [
     "track_first",
     "track_loss",
     "track_parameters",
+    "tracked_order",
     "training_of_call",
     "unlocked",
     "variable_scope",
     "when_built",
+    "without_sublayers",
     "without_variables",
 ]

@@ -37,6 +37,19 @@ def without_variables(
 
 
 @contextlib.contextmanager
+def without_sublayers(
+    layer: keras.Layer, left_out: Iterable[keras.Layer]
+) -> Iterator[None]:
+    """Lets a layer and the layers around it not list some of its sublayers."""
+    before, left_out = layer._layers, set(map(id, left_out))
+    vars(layer)["_layers"] = [x for x in before if id(x) not in left_out]
+    try:
+        yield
+    finally:
+        vars(layer)["_layers"] = before
+
+
+@contextlib.contextmanager
 def unlocked(layer: keras.Layer) -> Iterator[None]:
     """Lets a built layer take and lose sublayers and metrics."""
     locked = layer._tracker.locked
@@ -57,6 +70,18 @@ def track_first(layer: keras.Layer, sublayer: keras.Layer) -> None:
     """Moves a tracked sublayer to where a constructor would have tracked it."""
     layer._layers.remove(sublayer)
     layer._layers.insert(0, sublayer)
+
+
+def tracked_order(layer: keras.Layer) -> Callable[[], None]:
+    """Returns a function that brings what the layer tracks into today's order again."""
+    stores = [tracked for _, tracked in layer._tracker.config.values()]
+    orders = [{id(x): index for index, x in enumerate(each)} for each in stores]
+
+    def reorder():
+        for each, order in zip(stores, orders, strict=True):
+            each.sort(key=lambda x, order=order: order.get(id(x), len(order)))
+
+    return reorder
 
 
 def remove_attributes(layer: keras.Layer, names: Iterable[str]) -> None:

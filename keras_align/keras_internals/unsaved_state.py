@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+from keras import ops
 from numpy.typing import ArrayLike
 
 
@@ -27,7 +28,8 @@ class UnsavedState(keras.random.SeedGenerator):
         self.name, self.initial = name, np.asarray(initial, "float32")
         of_replicas = {"aggregation": "sum", "synchronization": "on_read"}
         self.state = keras.Variable(
-            self.initial,
+            lambda shape, dtype: ops.convert_to_tensor(self.initial, dtype),
+            shape=self.initial.shape,  # with a function it may be made in any scope
             dtype="float32",
             trainable=False,
             autocast=False,

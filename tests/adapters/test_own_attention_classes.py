@@ -1,4 +1,4 @@
-"""Attention classes and hosts of users that do things of their own."""
+"""Attention classes of users, and layers around them, with behaviour of their own."""
 
 import keras
 import numpy as np

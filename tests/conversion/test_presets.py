@@ -1,4 +1,4 @@
-"""Presets of aligned models, entered from every class in a fresh process."""
+"""Presets of aligned models, loaded by every class in a fresh process."""
 
 import json
 
@@ -46,7 +46,7 @@ def preset(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("entrance", "name"),
+    ("loader", "name"),
     [
         ("task", "BertTextClassifier"),
         ("base of tasks", "BertTextClassifier"),
@@ -55,15 +55,15 @@ def preset(tmp_path_factory):
         ("base of backbones", "BertBackbone"),
     ],
 )
-def test_every_entrance_leads_to_an_aligned_model(preset, entrance, name):
+def test_every_class_loads_an_aligned_model(preset, loader, name):
     _, _, found = preset
-    assert found[entrance] == {"class": name, "weights": [WEIGHT, None]}
+    assert found[loader] == {"class": name, "weights": [WEIGHT, None]}
 
 
 def test_a_loaded_model_predicts_the_same(preset):
     folder, model, found = preset
-    for name, part in (("task", model), ("backbone", model.backbone)):
-        expected = small_models.predict(part, "classifier")
+    for name, each in (("task", model), ("backbone", model.backbone)):
+        expected = small_models.predict(each, "classifier")
         np.testing.assert_allclose(np.load(folder / f"{name}.npy"), expected, 1e-6)
     assert found["new head"] == 3
     assert found["aligned class"] == ["bfloat16", "BertBackbone"]
@@ -163,8 +163,8 @@ def test_a_task_of_a_user(tmp_path):
 
 
 def test_the_class_that_a_preset_names_stands_for_the_plain_one():
-    door = keras.saving.get_custom_objects()["keras_align>BertBackbone"]
+    alias = keras.saving.get_custom_objects()["keras_align>BertBackbone"]
     plain = keras_nlp.models.BertBackbone
-    assert door == plain and plain == door
-    assert hash(door) == hash(plain) and issubclass(door, plain)
-    assert door != keras_nlp.models.RobertaBackbone
+    assert alias == plain and plain == alias
+    assert hash(alias) == hash(plain) and issubclass(alias, plain)
+    assert alias != keras_nlp.models.RobertaBackbone

@@ -109,14 +109,14 @@ def start_again():
     keras.utils.set_random_seed(0)
 
 
-def result(name, aligned=True):
+def result(name, aligned=True, eager=False):
     start_again()
     model, inputs = FAMILIES[name]()
     if aligned:
         align_model(model, "ct", alignment_weight=1.0, layers=LAYERS.get(name))
     set_weights(model)
     without_noise(model)
-    loss, found = gradients(model, inputs, name in EAGER)
+    loss, found = gradients(model, inputs, eager or name in EAGER)
     own = {
         id(weight)
         for layer in model._flatten_layers()
@@ -124,13 +124,13 @@ def result(name, aligned=True):
         for weight in layer.alignment.trainable_variables
     }
     weights = model.trainable_variables
-    parts = {True: [], False: []}
+    of_alignments = {True: [], False: []}
     for gradient, weight in zip(found, weights, strict=True):
-        parts[id(weight) in own].append(ops.cast(gradient, "float32"))
+        of_alignments[id(weight) in own].append(ops.cast(gradient, "float32"))
     values = {
         "aligned": float(ops.convert_to_numpy(loss)),
-        "alignments": norm(parts[True]),
-        "model": norm(parts[False]),
+        "alignments": norm(of_alignments[True]),
+        "model": norm(of_alignments[False]),
     }
     if not np.isfinite(list(values.values())).all():
         raise ValueError(f"not finite: {values}")

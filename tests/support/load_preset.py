@@ -13,7 +13,7 @@ import small_models
 
 import keras_align
 
-ENTRANCES = {
+LOADERS = {
     "task": keras_nlp.models.BertTextClassifier,
     "base of tasks": keras_nlp.models.TextClassifier,
     "another task": keras_nlp.models.BertMaskedLM,
@@ -24,8 +24,8 @@ ENTRANCES = {
 
 def main(folder):
     found, preset = {}, str(folder / "classifier")
-    for name, entrance in ENTRANCES.items():
-        model = entrance.from_preset(preset)
+    for name, loader in LOADERS.items():
+        model = loader.from_preset(preset)
         report = keras_align.alignment_report(model)
         found[name] = {
             "class": type(model).__name__,
@@ -34,7 +34,7 @@ def main(folder):
         if name in ("task", "backbone"):
             model.compile(loss="mse")
             np.save(folder / f"{name}.npy", small_models.predict(model, "classifier"))
-    new_head = ENTRANCES["task"].from_preset(preset, num_classes=3)
+    new_head = LOADERS["task"].from_preset(preset, num_classes=3)
     found["new head"] = new_head.output_shape[-1]
     aligned = type(model).from_preset(preset, dtype="bfloat16")
     found["aligned class"] = [aligned.dtype_policy.name, type(aligned).__name__]

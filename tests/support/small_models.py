@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from execution import BACKEND, QUICK_JIT
 
+import keras_align
+
 WIDTH, LENGTH, VOCABULARY = 16, 6, 40
 
 
@@ -181,6 +183,11 @@ BUILDERS = {
 }
 
 
+def aligned(name, **options):
+    """The model `name`, aligned with the options of `align_model`."""
+    return keras_align.align_model(BUILDERS[name](), **options)
+
+
 def data(name):
     """Inputs and targets of the model `name`."""
     if name in ("backbone", "classifier"):
@@ -190,10 +197,10 @@ def data(name):
 
 
 def train(model, name, epochs=1):
-    """Trains without shuffling; returns the losses of the epochs."""
+    """Trains on one batch an epoch; returns the losses of the epochs."""
     inputs, targets = data(name)
     history = model.fit(
-        inputs, targets, batch_size=4, epochs=epochs, shuffle=False, verbose=0
+        inputs, targets, batch_size=8, epochs=epochs, shuffle=False, verbose=0
     )
     return history.history["loss"]
 
@@ -206,13 +213,13 @@ def predict(model, name):
     return keras.ops.convert_to_numpy(outputs)
 
 
-def compile_model(model, name):
-    """Compiles for `train`; eager, but for one model, as tracing takes seconds.
+def compile_model(model, name, traced=False):
+    """Compiles for `train`; eager unless it is to be traced, which takes seconds.
 
     On JAX it is the other way round.
     """
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     loss = loss if name == "classifier" else "mse"
-    eager = name != "pieces" and BACKEND != "jax"
+    eager = not traced and BACKEND != "jax"
     model.compile("adam", loss, metrics=None, run_eagerly=eager, jit_compile=QUICK_JIT)
     return model
