@@ -1,9 +1,11 @@
 """Loads TensorFlow without what it logs meanwhile.
 
 Two of its libraries write to the file descriptor of stderr as they are loaded, before
-TensorFlow reads TF_CPP_MIN_LOG_LEVEL. If that is 0, all of it is shown.
+TensorFlow reads TF_CPP_MIN_LOG_LEVEL; its Python code warns through absl when it loads
+a SavedModel. If that level is 0, all of it is shown.
 """
 
+import logging
 import os
 import sys
 
@@ -21,3 +23,4 @@ def load() -> None:
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
+    logging.getLogger("absl").setLevel(logging.ERROR)

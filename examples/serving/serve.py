@@ -19,6 +19,7 @@ the server after the last answer.
 import argparse
 import functools
 import logging
+import os
 import pathlib
 import signal
 import socket
@@ -159,8 +160,8 @@ def application(model, options):
     config = pydantic.ConfigDict(extra="forbid", strict=True)
     form = pydantic.create_model("Texts", __config__=config, texts=texts)
     content = {"application/json": {"schema": form.model_json_schema()}}
-    predictions = Predictions(model, options)
     app = fastapi.FastAPI(title=str(model.metadata.get("name", "classifier")))
+    app.state.predictions = predictions = Predictions(model, options)
 
     @app.post("/predict", openapi_extra={"requestBody": {"content": content}})
     async def predict(request: fastapi.Request):
@@ -208,7 +209,11 @@ def main(arguments=None):
     config = uvicorn.Config(
         app, log_config=None, access_log=False, timeout_graceful_shutdown=patience
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    try:
+        uvicorn.Server(config).run(sockets=[listener])
+    finally:
+        if app.state.predictions.begun:  # which nobody waits for any more
+            os._exit(0)  # a call of the model cannot be interrupted
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """`examples/serving/serve.py`: right answers, wrong requests, the end."""
 
 import asyncio
-import gc
 import gzip
 import json
 import socket
@@ -261,9 +260,10 @@ def test_what_was_accepted_is_answered_after_sigterm(folder, direct):
 @pytest.mark.slow
 def test_a_model_that_hangs_does_not_keep_the_server(folder):
     with served_toy.serving(folder, "--timeout", 1) as server:
-        assert post(httpx.Client(base_url=server.url), "sleep 1000").status_code == 504
+        (late,) = post_all(server, [["sleep 1000"]])
+        assert late.status_code == 504
         server.process.terminate()
-        assert server.process.wait(20) is not None
+        assert server.process.wait(20) == 0
 
 
 @pytest.mark.parametrize(
@@ -272,15 +272,12 @@ def test_a_model_that_hangs_does_not_keep_the_server(folder):
         (["--max-texts", "0"], "argument --max-texts: must be an integer above 0: 0"),
         (["--timeout", "nan"], "argument --timeout: must be an integer above 0: nan"),
         (["--host", "192.0.2.1"], "(while attempting to bind on address ('192.0.2.1',"),
-        (["--port", "65536"], "error: bind(): port must be 0-65535"),
     ],
 )
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_options_that_cannot_work(capsys, folder, options, message):
     with pytest.raises(SystemExit) as ended:
         serve.main([str(folder), *options])
     assert message in f"{ended.value}\n{capsys.readouterr().err}"
-    gc.collect()  # Python leaves the socket of a port that there is not open
 
 
 # --- models ------------------------------------------------------------------------
