@@ -14,7 +14,7 @@ VERSION = re.search(
 # private names of keras: the bounds are the versions that the tests ran with.
 NLP = ["keras-nlp>=0.32,<0.33", "tensorflow-text>=2.21,<2.22", "safetensors>=0.4"]
 VIZ = ["matplotlib>=3.8", "scikit-learn>=1.4"]
-SERVE = ["starlette>=1.10,<2", "uvicorn>=0.54,<1", "tensorflow-text>=2.21,<2.22"]
+SERVE = ["fastapi>=0.165,<1", "uvicorn>=0.54,<1", "tensorflow-text>=2.21,<2.22"]
 EXAMPLES = [*NLP, *VIZ]
 LINT = ["mypy>=2.4,<2.5", "ruff>=0.17,<0.18"]
 TEST = [

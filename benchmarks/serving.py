@@ -46,7 +46,7 @@ def parse_arguments(arguments=None):
     add("--texts", type=int, default=1, help="texts in a request")
     add("--words", type=int, default=20, help="words in a text")
     add("--batch-size", type=int, default=32, help="of the server")
-    add("--batch-wait-ms", type=float, default=5.0, help="of the server")
+    add("--batch-wait-ms", type=int, default=5, help="of the server")
     add("--output", type=pathlib.Path, help="Markdown file in which to put the table")
     return parser.parse_args(arguments)
 
@@ -57,13 +57,8 @@ def serving(folder, options):
     command = [sys.executable, SERVE, folder, "--port", 0]
     command += ["--batch-size", options.batch_size]
     command += ["--batch-wait-ms", options.batch_wait_ms]
-    environment = {"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ}
-    process = subprocess.Popen(
-        [str(part) for part in command],
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    command = [str(part) for part in command]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         line = process.stdout.readline()
         if not line:
@@ -129,23 +124,11 @@ async def load(address, options, seconds, seed):
     return len(latencies) / (time.perf_counter() - begin), latencies
 
 
-async def texts_and_calls(address):
-    """How many texts were in how many calls of the model so far."""
-    reader, writer = await asyncio.open_connection(*address)
-    writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    text = (await answer(reader)).decode()
-    writer.close()
-    await writer.wait_closed()
-    numbers = dict(re.findall(r"^serve_(texts|batches)_total (\d+)$", text, re.M))
-    return np.array([int(numbers["texts"]), int(numbers["batches"])])
-
-
 async def measure(addresses, options):
-    """Rates and latencies of the rounds, and texts of a call, for each server."""
+    """Rates of the rounds, and the latencies of all of them, for each server."""
     rates, latencies = ([[] for _ in addresses] for _ in range(2))
     for address in addresses:
         await load(address, options, 1.0, "warm-up")
-    before = [await texts_and_calls(address) for address in addresses]
     for number in range(options.rounds):
         order = [*enumerate(addresses)][:: -1 if number % 2 else 1]
         for index, address in order:
@@ -153,10 +136,7 @@ async def measure(addresses, options):
             rate, found = await load(address, options, seconds, number)
             rates[index].append(rate)
             latencies[index].append(found)
-    after = [await texts_and_calls(address) for address in addresses]
-    pairs = zip(before, after, strict=True)
-    sizes = [np.divide(*(end - begin)) for begin, end in pairs]
-    return np.array(rates), [np.concatenate(each) for each in latencies], sizes
+    return np.array(rates), [np.concatenate(each) for each in latencies]
 
 
 def labels(folders):
@@ -167,17 +147,17 @@ def labels(folders):
     return [str(folder) for folder in folders]
 
 
-def table(options, rates, latencies, sizes):
+def table(options, rates, latencies):
     """The results as a Markdown table."""
     names = labels(options.folders)
-    head = ["model", "requests/s", "p50, ms", "p99, ms", "texts a call"]
+    head = ["model", "requests/s", "p50, ms", "p99, ms"]
     lines = [[*head, f"requests/s over {names[-1]}"], ["---"] * (len(head) + 1)]
     for index, name in enumerate(names):
         p50, p99 = 1000 * np.percentile(latencies[index], [50, 99])
         ratios = rates[index] / rates[-1]
         cells = [name, f"{rates[index].mean():.1f}", f"{p50:.1f}", f"{p99:.1f}"]
         spread = f"{np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f})"
-        lines.append([*cells, f"{sizes[index]:.1f}", spread])
+        lines.append([*cells, spread])
     text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     return f"{settings(options)}\n\n{text}\n"
 
@@ -187,7 +167,7 @@ def settings(options):
     return (
         f"{options.clients} clients, {options.texts} text(s) of {options.words} words "
         f"a request, batches of up to {options.batch_size} after "
-        f"{options.batch_wait_ms:g} ms, {options.seconds:g} seconds each in "
+        f"{options.batch_wait_ms} ms, {options.seconds:g} seconds each in "
         f"{options.rounds} rounds; {os.cpu_count()} cores shared with the clients, "
         f"tensorflow {importlib.metadata.version('tensorflow')}:"
     )

@@ -60,9 +60,11 @@ OF_TENSORFLOW = {
     "test_export.py": "graphs of TensorFlow and the SavedModel",
     "test_keras_hub_families.py": "the README's table; see test_keras_hub_everywhere",
     "test_interrupted_training.py": "trains in processes of its own",
-    "test_micro_batching.py": "the server of SavedModels",
     "test_readme.py": "the README",
     "test_serve.py": "serves SavedModels",
+    "test_serving_benchmark.py": "serves SavedModels",
+    "test_predict_example.py": "the examples are written for TensorFlow",
+    "test_quiet_tensorflow.py": "the examples are written for TensorFlow",
     "test_static_shapes.py": "what TensorFlow hands to XLA",
 }
 

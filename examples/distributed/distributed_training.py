@@ -20,11 +20,11 @@ import pathlib
 import sys
 import time
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 EXAMPLES = pathlib.Path(__file__).resolve().parents[1]
-sys.path.append(str(EXAMPLES / "fine_tuning"))
+sys.path += [str(EXAMPLES), str(EXAMPLES / "fine_tuning")]
 
 import device_strategies
+import quiet_tensorflow
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -89,6 +89,7 @@ def main(arguments=None):
     """Trains as the command line asks."""
     options = parse_arguments(arguments)
     device_strategies.set_environment(options)
+    quiet_tensorflow.load()
     import fetching
 
     try:

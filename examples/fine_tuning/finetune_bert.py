@@ -16,12 +16,15 @@ tweets. It prints one table and writes it, with pictures, into `--output`.
 import argparse
 import dataclasses
 import math
-import os
 import pathlib
 import sys
 import time
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
+
+import quiet_tensorflow
+
+quiet_tensorflow.load()
 
 import estimating
 import fetching

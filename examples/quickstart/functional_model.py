@@ -7,10 +7,14 @@ rows are read as 8 tokens), saves the trained model and loads it again.
 """
 
 import argparse
-import os
 import pathlib
+import sys
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
+
+import quiet_tensorflow
+
+quiet_tensorflow.load()
 
 import keras
 import numpy as np

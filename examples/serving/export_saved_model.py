@@ -16,14 +16,16 @@ and says what that costs.
 
 import argparse
 import json
-import os
 import pathlib
 import subprocess
 import sys
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 EXAMPLES = pathlib.Path(__file__).resolve().parents[1]
-sys.path.append(str(EXAMPLES / "fine_tuning"))
+sys.path += [str(EXAMPLES), str(EXAMPLES / "fine_tuning")]
+
+import quiet_tensorflow
+
+quiet_tensorflow.load()
 
 import fetching
 import finetune_bert

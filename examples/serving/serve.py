@@ -6,28 +6,19 @@
         -d '{"texts": ["a fine film"]}'
 
 answers {"predictions": [{"label": ..., "probabilities": {...}}]}, one for each text in
-their order. Texts of requests that come at the same time are put into one call of the
-model. What JAX exported compiles for each size of a batch, so that empty texts fill its
-batches up to powers of two, and these sizes are compiled at the start.
+their order. `GET /health` answers 200 while predictions are made and 503 otherwise,
+`GET /metadata` says what the model is and what a request may hold, and `GET /docs`
+describes all of it.
 
-`GET /health` answers 200 while predictions are made and 503 otherwise, `GET /metadata`
-says what the model is and what a request may hold, and `GET /metrics` counts requests,
-texts, calls of the model and responses by their status in the text format of
-Prometheus; 499 stands for clients that did not wait.
-
-What is wrong is answered as {"error": ...}: 400 for a body that is not as above (an
-empty text is allowed, an empty list is not), 408, 413 and 415 for one that comes too
-slowly, is too large or is of another type, 500 when the model failed, 503 when too many
-texts wait or clients are connected, and 504 when the prediction took too long. An
-answer that comes before the whole body ends the connection. SIGTERM ends the server
-after the last answer.
+What is wrong is answered as {"error": ...}: 400 for a body that is not as above, 413
+and 415 for one that is too large or of another type, 500 when the model failed, 503
+when too many requests wait, and 504 when the prediction took too long. SIGTERM ends
+the server after the last answer.
 """
 
 import argparse
-import contextlib
 import functools
 import logging
-import math
 import os
 import pathlib
 import signal
@@ -35,12 +26,14 @@ import socket
 import sys
 import time
 
-import connections
-import micro_batching
-import request_texts
+import anyio
+import fastapi
+import pydantic
 import served_model
-import service
 import uvicorn
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 
 def parse_arguments(arguments=None):
@@ -53,124 +46,174 @@ def parse_arguments(arguments=None):
     add("folder", type=pathlib.Path, help="what export_saved_model.py wrote")
     add("--host", default="127.0.0.1")
     add("--port", type=int, default=8000, help="0: a free one")
-    add("--max-texts", type=int, default=64, help="texts in a request")
-    add("--max-characters", type=int, default=10_000, help="characters in a text")
-    add("--max-body-bytes", type=int, default=2**20, help="bytes of a request")
-    add("--batch-size", type=int, default=32, help="most texts in a call of the model")
-    padded = "fill batches up to powers of two: auto: if XLA compiles for each size"
-    add("--pad-batches", choices=("auto", "yes", "no"), default="auto", help=padded)
-    add("--batch-wait-ms", type=float, default=5.0, help="wait for others to join")
-    add("--queue-size", type=int, default=256, help="texts that may wait")
-    add("--timeout", type=float, default=30.0, help="seconds of a head, body or answer")
-    add("--max-connections", type=int, default=256, help="more are refused")
-    options = parser.parse_args(arguments)
-    check_options(parser, options)
-    return options
+    add("--max-texts", type=positive, default=64, help="texts in a request")
+    add("--max-characters", type=positive, default=10_000, help="characters in a text")
+    add("--max-body-bytes", type=positive, default=2**20, help="bytes of a request")
+    add("--max-requests", type=positive, default=256, help="predicted at the same time")
+    add("--batch-size", type=positive, default=32, help="most texts in a call")
+    add("--batch-wait-ms", type=positive, default=5, help="wait for others to join")
+    add("--timeout", type=positive, default=30, help="seconds of a prediction")
+    return parser.parse_args(arguments)
 
 
-def check_options(parser, options):
-    """Refuses what cannot work before anything is started."""
-    names = "max_texts", "max_characters", "max_body_bytes", "max_connections"
-    for name in (*names, "batch_size"):
-        if getattr(options, name) < 1:
-            parser.error(
-                f"--{name.replace('_', '-')} must be at least 1, "
-                f"it is {getattr(options, name)}"
-            )
-    if options.queue_size < options.max_texts:
-        parser.error(
-            f"--queue-size {options.queue_size} must not be below --max-texts "
-            f"{options.max_texts}: the largest request would never be answered"
-        )
-    if not 0 <= options.batch_wait_ms < float("inf"):
-        parser.error(f"--batch-wait-ms must not be negative: {options.batch_wait_ms}")
-    if not 0 < options.timeout < float("inf"):
-        parser.error(f"--timeout must be above 0, it is {options.timeout}")
-    if not 0 <= options.port < 2**16:
-        parser.error(f"--port must be from 0 to 65535, it is {options.port}")
+def positive(text):
+    """An integer above 0."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"must be an integer above 0: {text}")
+    return int(text)
 
 
-class ListenError(Exception):
-    """The address cannot be served on."""
+def batched(signature, options):
+    """Joins the texts of calls from several threads, by TensorFlow Serving's batching.
+
+    What JAX exported is compiled for each size of a batch: here for powers of two.
+    """
+    import tensorflow as tf
+
+    graph = signature.graph.as_graph_def()
+    nodes = [graph.node, *(each.node_def for each in graph.library.function)]
+    compiles = any(node.op == "XlaCallModule" for some in nodes for node in some)
+    most = options.batch_size
+    powers = {1 << power for power in range(most.bit_length())} | {most}
+    sizes = sorted(powers) if compiles else [*range(1, most + 1)]
+
+    @tf.nondifferentiable_batch_function(
+        num_batch_threads=1,
+        max_batch_size=max(options.max_texts, most),
+        batch_timeout_micros=1000 * options.batch_wait_ms,
+        allowed_batch_sizes=sizes,
+        max_enqueued_batches=options.max_requests * options.max_texts,
+        autograph=False,
+    )
+    def joined(text):
+        return signature(text=text)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def call(text):
+        return joined(text)
+
+    for size in sizes if compiles else [1]:
+        call(tf.constant([""] * size))
+    return call
 
 
-def listen(host, port):
-    """Returns a socket that waits for clients."""
+class Predictions:
+    """Predicts in threads, whose texts are batched, and knows what takes too long."""
+
+    def __init__(self, model, options):
+        self.model = model
+        self.timeout = options.timeout
+        self.threads = anyio.CapacityLimiter(options.max_requests)
+        self.begun = []
+
+    def stuck(self):
+        """Whether the oldest prediction has taken too long."""
+        return bool(self.begun) and time.monotonic() - self.begun[0] > self.timeout
+
+    async def of(self, texts):
+        """Returns the predictions for the texts of a request."""
+        if self.stuck() or len(self.begun) >= self.threads.total_tokens:
+            message = f"{len(self.begun)} requests wait for the model"
+            raise HTTPException(503, message, {"Retry-After": "1"})
+        self.begun.append(time.monotonic())
+        work = functools.partial(self._predict, texts, self.begun[-1])
+        apart = {"abandon_on_cancel": True, "limiter": self.threads}
+        try:
+            with anyio.fail_after(self.timeout):
+                return await anyio.to_thread.run_sync(work, **apart)
+        except TimeoutError:
+            message = f"there was no prediction within {self.timeout} seconds"
+            raise HTTPException(504, message) from None
+        except Exception:
+            logging.exception("the model failed")
+            raise HTTPException(500, "the model failed on these texts") from None
+
+    def _predict(self, texts, begun):
+        try:
+            return self.model.predict(texts)
+        finally:
+            self.begun.remove(begun)
+
+
+async def read(request, form, most):
+    """Returns the texts of a request of which the body has at most so many bytes."""
+    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if media_type != "application/json" or "content-encoding" in request.headers:
+        raise HTTPException(415, "Content-Type application/json is expected, plain")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk[: most + 1 - len(body)]  # read to its end, where clients listen
+    if len(body) > most:
+        raise HTTPException(413, f"the body has more than {most} bytes")
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        # Of a socket that names its protocol asyncio turns Nagle's algorithm off.
-        family, kind, protocol, _, address = found[0]
-        with contextlib.ExitStack() as stack:
-            listener = stack.enter_context(socket.socket(family, kind, protocol))
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-            listener.listen()
-            stack.pop_all()
-        return listener
-    except OSError as error:
-        reason = error.strerror or error
-        message = f"cannot listen on --host {host} --port {port}: {reason}"
-        raise ListenError(message) from error
+        return form.model_validate_json(bytes(body)).texts
+    except pydantic.ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, ("body", *first["loc"])))
+        raise HTTPException(400, f"{place}: {first['msg']}"[:200]) from None
 
 
-def run(served, listener, max_connections):
-    """Serves until SIGTERM or SIGINT, and answers what was accepted before."""
+def application(model, options):
+    """The paths, and what each answers."""
+    text = pydantic.constr(max_length=options.max_characters)
+    texts = pydantic.conlist(text, min_length=1, max_length=options.max_texts)
+    config = pydantic.ConfigDict(extra="forbid", strict=True)
+    form = pydantic.create_model("Texts", __config__=config, texts=texts)
+    content = {"application/json": {"schema": form.model_json_schema()}}
+    app = fastapi.FastAPI(title=str(model.metadata.get("name", "classifier")))
+    app.state.predictions = predictions = Predictions(model, options)
+
+    @app.post("/predict", openapi_extra={"requestBody": {"content": content}})
+    async def predict(request: fastapi.Request):
+        texts = await read(request, form, options.max_body_bytes)
+        return {"predictions": await predictions.of(texts)}
+
+    @app.api_route("/health", methods=["GET", "HEAD"])
+    async def health():
+        if predictions.stuck():
+            raise HTTPException(503, "the model does not answer")
+        return {"status": "ok"}
+
+    @app.get("/metadata")
+    async def metadata():
+        limits = {name: value for name, value in vars(options).items() if "max" in name}
+        return {"model": model.metadata, "limits": limits}
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request, error):
+        return fastapi.Response(status_code=400)  # nobody reads it
+
+    @app.exception_handler(HTTPException)
+    async def refusal(request, error):
+        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+    return app
+
+
+def main(arguments=None):
+    """Serves as the command line asks, until SIGTERM or SIGINT."""
+    options = parse_arguments(arguments)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        model = served_model.ServedModel(options.folder)
+        model.signature = batched(model.signature, options)
+        listener = socket.create_server((options.host, options.port))
+    except (served_model.ExportError, OSError, OverflowError) as error:
+        sys.exit(f"error: {error}")
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    host, port = listener.getsockname()[:2]
+    print(f"serving {options.folder} on http://{host}:{port}", flush=True)
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn hands them on at its end
         signal.signal(number, lambda *_: sys.exit(0))
-    seconds = math.ceil(2 * served.timeout)
-    connection = functools.partial(
-        connections.Connection,
-        seconds=served.timeout,
-        most=max_connections,
-        counts=served.responses,
-    )
+    app, patience = application(model, options), 2 * options.timeout
     config = uvicorn.Config(
-        served.application(),
-        loop="asyncio",
-        http=connection,
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=seconds,
+        app, log_config=None, access_log=False, timeout_graceful_shutdown=patience
     )
     try:
         uvicorn.Server(config).run(sockets=[listener])
     finally:
-        end = time.monotonic() + seconds
-        while served.batcher.seconds_in_model:
-            if time.monotonic() > end:
-                print("error: the model does not end its last call", file=sys.stderr)
-                os._exit(1)  # a call of the model cannot be interrupted
-            time.sleep(0.05)
-
-
-def main(arguments=None):
-    """Serves as the command line asks."""
-    options = parse_arguments(arguments)
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
-    try:
-        model = served_model.ServedModel(
-            options.folder, options.batch_size, options.pad_batches
-        )
-        listener = listen(options.host, options.port)
-    except (served_model.ExportError, ListenError) as error:
-        sys.exit(f"error: {error}")
-    batcher = micro_batching.Batcher(
-        model.predict,
-        options.batch_size,
-        options.batch_wait_ms / 1000,
-        options.queue_size,
-    )
-    limits = request_texts.Limits(
-        options.max_texts, options.max_characters, options.max_body_bytes
-    )
-    host, port = listener.getsockname()[:2]
-    host = f"[{host}]" if ":" in host else host
-    print(f"serving {options.folder} on http://{host}:{port}", flush=True)
-    served = service.Service(model, batcher, limits, options.timeout)
-    run(served, listener, options.max_connections)
+        if app.state.predictions.begun:  # which nobody waits for any more
+            os._exit(0)  # a call of the model cannot be interrupted
 
 
 if __name__ == "__main__":

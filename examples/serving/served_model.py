@@ -1,4 +1,4 @@
-"""An exported classifier of texts, checked before it is served.
+"""An exported classifier of texts, checked before it answers.
 
 The folder holds `saved_model/`, whose signature "serving_default" takes `text`, strings
 of shape (batch,), and returns `probabilities` of shape (batch, classes) and `labels` of
@@ -6,11 +6,12 @@ shape (batch,); and `metadata.json`, with the `class_names`.
 """
 
 import json
-import math
-import os
 import pathlib
+import sys
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
+
+import quiet_tensorflow
 
 SIGNATURE = "serving_default"
 
@@ -19,85 +20,51 @@ class ExportError(Exception):
     """What an exported folder lacks."""
 
 
-class BadOutput(Exception):
-    """The model gave numbers that are no probabilities, or not those of its label."""
-
-
 class ServedModel:
-    """Loads the model of a folder and calls it once with each size that it pads to.
+    """Loads the model of a folder and has it answer an empty text.
 
     Args:
         folder: A `pathlib.Path`.
-        batch_size: Most texts of which a batch is padded.
-        pad: "yes", "no" or "auto": whether empty texts fill batches up to the next
-            power of two. "auto" does so for what compiles for each size anew, as
-            exports of JAX do; others would only compute more.
     """
 
-    def __init__(self, folder, batch_size=1, pad="auto"):
+    def __init__(self, folder: pathlib.Path):
         self.metadata = read_metadata(folder)
         self.class_names = self.metadata["class_names"]
         self._loaded = load(folder / "saved_model")
-        self._signature = checked_signature(self._loaded)
-        compiled = pad == "auto" and compiles_by_size(self._signature)
-        self.sizes = sizes_up_to(batch_size) if pad == "yes" or compiled else []
-        self._check_outputs()
+        self.signature = checked_signature(self._loaded)
+        try:
+            self.predict([""])
+        except Exception as error:
+            message = f"the model fails on an empty text: {line(error)}"
+            raise ExportError(message) from error
 
-    def predict(self, texts):
-        """Returns a pair of label and probabilities for each text.
-
-        Args:
-            texts: List of bytes, in UTF-8.
-        """
+    def predict(self, texts: list[str]) -> list[dict]:
+        """Returns the label and the named probabilities of each text."""
         import tensorflow as tf
 
-        size = next((size for size in self.sizes if size >= len(texts)), len(texts))
-        padded = texts + [b""] * (size - len(texts))
-        outputs = self._signature(text=tf.constant(padded, tf.string))
-        labels = [label.decode("utf-8") for label in outputs["labels"].numpy().tolist()]
-        rows = outputs["probabilities"].numpy().tolist()
-        return list(zip(labels, rows, strict=True))[: len(texts)]
-
-    def predictions(self, rows):
-        """What the server answers for the rows of a request."""
-        found = []
-        for index, (label, probabilities) in enumerate(rows):
-            if not all(map(math.isfinite, probabilities)):
-                raise BadOutput(f"the probabilities of texts[{index}] are not finite")
-            named = dict(zip(self.class_names, probabilities, strict=True))
-            if named.get(label) != max(probabilities):  # of equal ones, any is right
-                most = max(named, key=named.get)
-                raise BadOutput(
-                    f"the label of texts[{index}] is {label!r}, but {most!r} of "
-                    f"class_names in metadata.json has the largest probability"
-                )
-            found.append({"label": label, "probabilities": named})
-        return found
-
-    def _check_outputs(self):
-        classes = len(self.class_names)
-        try:
-            for size in self.sizes or [1]:
-                rows = self.predict([b""] * size)
-        except Exception as error:
-            raise ExportError(
-                f"the model fails on an empty text: {line(error)}"
-            ) from error
-        _, probabilities = rows[0]
-        if len(probabilities) != classes:
-            raise ExportError(
-                f"the model gives {len(probabilities)} probabilities, but "
-                f"class_names in metadata.json has {classes} names"
+        outputs = self.signature(text=tf.constant(texts, tf.string))
+        labels = [label.decode("utf-8") for label in outputs["labels"].numpy()]
+        rows = outputs["probabilities"].numpy()
+        if rows.shape != (len(texts), len(self.class_names)):
+            raise ValueError(
+                f"class_names in metadata.json has {len(self.class_names)} names. "
+                f"Received: probabilities of shape {rows.shape}"
             )
-        try:
-            self.predictions(rows)
-        except BadOutput as error:
-            raise ExportError(f"of an empty text, {error}") from error
+        return [self._named(*pair) for pair in zip(labels, rows.tolist(), strict=True)]
+
+    def _named(self, label, row):
+        found = dict(zip(self.class_names, row, strict=True))
+        largest = [name for name, value in found.items() if value == max(row)]
+        if not 0 <= sum(row) < 2 or label not in largest:  # of equal ones, any is right
+            raise ValueError(
+                f"Expected the label of the largest probability, by class_names in "
+                f"metadata.json. Received: label={label!r}, probabilities={found}"
+            )
+        return {"label": label, "probabilities": found}
 
 
 def read_metadata(folder):
     """Returns what `metadata.json` holds."""
-    folder = pathlib.Path(folder)
     if not folder.is_dir():
         raise ExportError(f"{folder} is not a folder, an exported model is expected")
     file = folder / "metadata.json"
@@ -116,6 +83,7 @@ def load(folder):
     """Returns what a SavedModel holds."""
     if not (folder / "saved_model.pb").is_file():
         raise ExportError(f"{folder} is not a SavedModel: it has no saved_model.pb")
+    quiet_tensorflow.load()
     import tensorflow as tf
     import tensorflow_text  # noqa: F401  (registers the operations of the tokenizer)
 
@@ -126,31 +94,19 @@ def load(folder):
 
 
 def checked_signature(loaded):
-    """Returns the signature that is served."""
+    """Returns the signature that takes texts."""
     if SIGNATURE not in loaded.signatures:
         found = ", ".join(loaded.signatures) or "none"
         raise ExportError(f"signature {SIGNATURE} is expected, the model has {found}")
     signature = loaded.signatures[SIGNATURE]
     inputs = described(signature.structured_input_signature[1])
+    outputs = described(signature.structured_outputs)
     if inputs != {"text": ("string", 1)}:
         raise ExportError(f"input text, string (batch,), is expected, it is {inputs}")
-    outputs = described(signature.structured_outputs)
     expected = {"probabilities": ("float32", 2), "labels": ("string", 1)}
     if {name: outputs.get(name) for name in expected} != expected:
         raise ExportError(f"outputs {expected} are expected, they are {outputs}")
     return signature
-
-
-def compiles_by_size(signature):
-    """Whether XLA compiles a part of it, which JAX exported, for each size anew."""
-    graph = signature.graph.as_graph_def()
-    parts = [graph.node, *(each.node_def for each in graph.library.function)]
-    return any(node.op == "XlaCallModule" for part in parts for node in part)
-
-
-def sizes_up_to(most):
-    """The powers of two below the largest size, and that."""
-    return [1 << power for power in range((most - 1).bit_length())] + [most]
 
 
 def described(specs):

@@ -6,7 +6,6 @@ import json
 import pathlib
 import re
 import signal
-import socket
 import subprocess
 
 import isolated
@@ -66,23 +65,6 @@ class Server:
     process: subprocess.Popen
     url: str
 
-    @property
-    def address(self):
-        host, port = self.url.removeprefix("http://").rsplit(":", 1)
-        return host, int(port)
-
-    def exchange(self, *parts, shut=False):
-        """Sends bytes as they are; returns all that comes back until the end."""
-        with socket.create_connection(self.address, timeout=20) as connection:
-            connection.sendall(b"".join(parts))  # a close cannot come between them
-            if shut:
-                connection.shutdown(socket.SHUT_WR)
-            answer = b""
-            with contextlib.suppress(ConnectionResetError):
-                while received := connection.recv(65536):
-                    answer += received
-        return answer.decode()
-
     def stop(self, returncode=0):
         """Ends it by SIGTERM; returns what it wrote to stderr."""
         self.process.send_signal(signal.SIGTERM)
@@ -93,9 +75,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(folder, *options):
+def serving(folder, *options, **environment):
     """Starts a server on a free port; ends it where the test did not."""
-    process = isolated.start(SCRIPT, folder, "--port", 0, *options)
+    process = isolated.start(SCRIPT, folder, "--port", 0, *options, **environment)
     try:
         line = process.stdout.readline()
         assert line.startswith(f"serving {folder} on http://"), process.stderr.read()

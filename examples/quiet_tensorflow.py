@@ -1,0 +1,26 @@
+"""Loads TensorFlow without what it logs meanwhile.
+
+Two of its libraries write to the file descriptor of stderr as they are loaded, before
+TensorFlow reads TF_CPP_MIN_LOG_LEVEL; its Python code warns through absl when it loads
+a SavedModel. If that level is 0, all of it is shown.
+"""
+
+import logging
+import os
+import sys
+
+
+def load() -> None:
+    """Imports TensorFlow; call it before anything else imports that, as Keras does."""
+    level = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if level == "0" or "tensorflow" in sys.modules:
+        return
+    stderr = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        import tensorflow  # noqa: F401
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+    logging.getLogger("absl").setLevel(logging.ERROR)
