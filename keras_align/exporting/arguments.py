@@ -20,11 +20,7 @@ def checked_dtype(dtype):
 
 def checked_path(path):
     """The path, unless writing there would destroy something else."""
-    if "://" in str(path):
-        raise ValueError(
-            "Argument `path` must name a local folder, to be copied from there. "
-            f"Received: path={str(path)!r}"
-        )
+    checks.local_folder("path", path)
     path = pathlib.Path(path).expanduser().resolve()
     if not path.exists():
         return path

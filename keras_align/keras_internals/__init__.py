@@ -41,7 +41,6 @@ from keras_align.keras_internals.layers import (
     without_variables,
 )
 from keras_align.keras_internals.resuming import (
-    DataOfFit,
     batches_and_accumulation,
     begin_at_epoch,
     gather_from_workers,
@@ -49,7 +48,6 @@ from keras_align.keras_internals.resuming import (
 )
 
 __all__ = [
-    "DataOfFit",
     "added_losses",
     "apply_across_replicas",
     "batches_and_accumulation",

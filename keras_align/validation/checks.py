@@ -1,6 +1,8 @@
 """Checks of arguments: each raises a ValueError that names the argument."""
 
 import numbers
+import os
+import re
 
 
 def positive(name, value):
@@ -50,6 +52,19 @@ def choice(name, value, choices):
     if value not in choices:
         raise ValueError(
             f"Argument `{name}` must be one of {choices}. Received: {name}={value!r}"
+        )
+
+
+def local_folder(name, value):
+    """Raises unless `value` names a folder of the local file system.
+
+    A path of `pathlib` has lost a slash of the URL that it was made of.
+    """
+    is_path = isinstance(value, (str, os.PathLike)) and os.fspath(value)
+    if not is_path or re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(value)):
+        raise ValueError(
+            f"Argument `{name}` must name a local folder, by a path and not a URL. "
+            f"Received: {name}={value!r}"
         )
 
 

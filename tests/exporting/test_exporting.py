@@ -288,8 +288,9 @@ def test_other_files_are_not_written_over(tmp_path):
     for path in (tmp_path, tmp_path / "thesis.txt"):
         with pytest.raises(ValueError, match="`path` must name a new or empty folder"):
             export_saved_model(small(), path)
-    with pytest.raises(ValueError, match="local folder"):
-        export_saved_model(small(), "gs://bucket/model")
+    for path in ("gs://bucket/model", pathlib.Path("s3://bucket"), "file:///model"):
+        with pytest.raises(ValueError, match="`path` must name a local folder"):
+            export_saved_model(small(), path)
 
 
 def test_files_beside_a_saved_model_are_kept(tmp_path):
