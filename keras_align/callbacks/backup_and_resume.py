@@ -39,9 +39,9 @@ class BackupAndResume(keras.callbacks.Callback):
 
     `keras_align.training.ShuffledBatches` is such data, also for arrays that are not
     shuffled and where `fit` gets its `as_dataset()`; so is a `keras.utils.PyDataset`
-    with that attribute. Without `data`, as for arrays or a generator of which this
-    callback cannot know the order, runs resume at the beginning of an epoch alone, and
-    `fit` must give the whole data in every epoch.
+    with that attribute and `workers=1`. Without `data`, as for arrays or a generator of
+    which this callback cannot know the order, runs resume at the beginning of an epoch
+    alone, and `fit` must give the whole data in every epoch.
 
     When a run resumes in the middle of an epoch, the batches before are read and
     dropped. Other callbacks see the whole epoch, these batches with the logs of the
@@ -90,13 +90,7 @@ class BackupAndResume(keras.callbacks.Callback):
         checks.local_folder("backup_dir", backup_dir)
         if save_freq != "epoch":
             checks.positive_integer("save_freq", save_freq)
-        is_ordered = hasattr(data, "epoch") and hasattr(data, "__len__")
-        if not is_ordered and (data is not None or save_freq != "epoch"):
-            raise ValueError(
-                "Argument `data` must have a length and an attribute `epoch`, as "
-                "`ShuffledBatches`; `None` is for save_freq='epoch' alone. "
-                f"Received: data={data!r}, save_freq={save_freq!r}"
-            )
+        positions.check_data(data, save_freq)
         self.save_freq, self.data = save_freq, data
         self.delete_checkpoint = delete_checkpoint
         self._file, self._is_training = BackupFile(backup_dir), False

@@ -24,6 +24,24 @@ class Position:
     logs: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
+def check_data(data, save_freq):
+    """Raises unless the order of the data is known, or only that of epochs matters."""
+    is_ordered = hasattr(data, "epoch") and hasattr(data, "__len__")
+    if not is_ordered and (data is not None or save_freq != "epoch"):
+        raise ValueError(
+            "Argument `data` must have a length and an attribute `epoch`, as "
+            "`ShuffledBatches`; `None` is for save_freq='epoch' alone. "
+            f"Received: data={data!r}, save_freq={save_freq!r}"
+        )
+    workers = getattr(data, "workers", 1)
+    if workers > 1 or getattr(data, "use_multiprocessing", False):
+        # Keras gives batches that they read ahead of an epoch's end to the next epoch.
+        raise ValueError(
+            "Argument `data` must be read without worker threads and processes, whose "
+            f"order Keras does not keep. Received: data={data!r} with {workers} workers"
+        )
+
+
 def check_workers(model, position, file):
     """Raises unless all processes that train the model found the same position."""
     row = [-2] * 4

@@ -196,6 +196,12 @@ def test_the_backup_of_another_model_is_refused(tmp_path):
         np.testing.assert_array_equal(array(weight), value)
 
 
+def reading_ahead():
+    data = ShuffledBatches(X, Y, 2)
+    data.workers = 2
+    return data
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -204,6 +210,7 @@ def test_the_backup_of_another_model_is_refused(tmp_path):
         {"data": 3},
         {"data": None, "save_freq": 2},
         {"data": X, "save_freq": 2},
+        {"data": reading_ahead()},
         {"backup_dir": ""},
         {"backup_dir": 3},
         {"backup_dir": "gs://bucket/run"},

@@ -146,20 +146,21 @@ def test_what_callbacks_change_is_not_changed_twice(tmp_path):
 def test_the_schedule_of_a_weight_goes_on(tmp_path):
     """Also at the last step of its warm-up, after which it looks no more."""
 
-    def factors(*callbacks, steps=4):
+    def factors(*callbacks):
         layer = keras_align.AlignedMultiHeadAttention(1, 3, alignment="mmd")
         inputs = keras.Input((1, 3))
         model = keras.Model(inputs, layer(inputs, inputs))
         model.compile("sgd", "mse", run_eagerly=not QUICK_JIT, jit_compile=QUICK_JIT)
         found = []
-        note = keras.callbacks.LambdaCallback(
-            on_train_batch_end=lambda batch, logs: found.append(
-                float(array(layer.alignment_factor))
-            )
-        )
-        schedule = keras_align.AlignmentWeightSchedule(warmup_steps=steps)
+
+        class Note(keras.callbacks.Callback):
+            def on_train_batch_end(self, batch, logs=None):
+                (layer,) = self.model.layers[1:]  # on JAX `self.model` gets the state
+                found.append(float(array(layer.alignment_factor)))
+
+        schedule = keras_align.AlignmentWeightSchedule(warmup_steps=4)
         data = ShuffledBatches(X[:, None], Y[:, None], SIZE)
-        fit(model, tmp_path, *callbacks, first=[schedule, note], data=data, epochs=1)
+        fit(model, tmp_path, *callbacks, first=[schedule, Note()], data=data, epochs=1)
         return found
 
     with pytest.raises(Interruption):
