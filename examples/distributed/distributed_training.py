@@ -137,7 +137,7 @@ def train(task, settings, strategy, options, alignment):
     first = FirstLosses()
     callbacks = [first.callback(), in_order(data)]
     if options.backup:
-        callbacks.append(backup(options, alignment))
+        callbacks.append(backup(options, alignment, data))
     begin = time.perf_counter()
     with finetuning.taking_tokens(model):
         history = run(model, data, options, callbacks)
@@ -198,12 +198,12 @@ def in_order(data):
     return keras.callbacks.LambdaCallback(on_epoch_begin=begin)
 
 
-def backup(options, alignment):
+def backup(options, alignment, data):
     """The callback that saves, and resumes, the training of one model."""
     import keras_align
 
     folder = options.backup / alignment
-    return keras_align.BackupAndResume(folder, save_freq=options.save_freq)
+    return keras_align.BackupAndResume(folder, options.save_freq, data)
 
 
 def run(model, data, options, callbacks):

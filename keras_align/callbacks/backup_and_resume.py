@@ -1,12 +1,16 @@
 """A backup from which training goes on as if it had never been interrupted."""
 
+import os
+import pathlib
 import warnings
 
 import keras
 
 from keras_align import keras_internals
+from keras_align.callbacks import position as positions
 from keras_align.callbacks import training_state
 from keras_align.callbacks.backup_file import BackupFile
+from keras_align.callbacks.skipping import SkippedBatches
 from keras_align.validation import checks
 
 
@@ -18,40 +22,50 @@ class BackupAndResume(keras.callbacks.Callback):
     ends with the weights of one that was not. A backup holds the variables of the
     model (the networks of the alignments, a weight's schedule and the seeds of
     dropout among them), of the optimizers that the model or a layer has as attributes,
-    and of the metrics, and the position in the data. It is one file that is replaced at
-    once: whatever happens meanwhile, the last whole backup stays. It also stays once
-    a weight is not finite any more.
+    and of the metrics, and the position in the data. It is one file that is replaced
+    atomically and protected by a checksum: the last complete backup always stays. It
+    also stays once a weight is not finite any more.
 
     Where something sets `model.stop_training` before an epoch ends, as handlers of
-    SIGTERM do, the backup is written then and kept.
+    SIGTERM do, the backup is written then (with `data`) and kept.
 
-    What is needed for an equal run: the same model and callbacks, and data that come in
-    the same order, as arrays with `shuffle=False` or
-    `keras_align.training.ShuffledBatches`. Batches that were trained on are read again
-    but neither computed nor shown to callbacks (if the length of the data is unknown,
-    callbacks see the last of them again). What other callbacks remember, as
-    `EarlyStopping` its best value, starts anew. What callbacks after this one do at the
-    end of an epoch comes after its backup: put it last. Of several workers the first
-    writes; all must see the folder.
+    An equal run needs the same model and callbacks, and the same data in the same
+    order. `data` tells the order: it has
+
+    - `len(data)`, the number of batches of an epoch, and
+    - `data.epoch`, an int that may be set. Batch `index` of an epoch depends on
+      `data.epoch` and `index` alone. It is increased by one for every epoch, by `data`
+      itself or by this callback at the end of an epoch.
+
+    `keras_align.training.ShuffledBatches` is such data, also for arrays that are not
+    shuffled and where `fit` gets its `as_dataset()`; so is a `keras.utils.PyDataset`
+    with that attribute and `workers=1`. Without `data`, as for arrays or a generator of
+    which this callback cannot know the order, runs resume at the beginning of an epoch
+    alone, and `fit` must give the whole data in every epoch.
+
+    When a run resumes in the middle of an epoch, the batches before are read and
+    dropped. Other callbacks see the whole epoch, these batches with the logs of the
+    backup, but what they change in variables is undone. What they remember themselves,
+    as `EarlyStopping` its best value, starts anew. Put this callback last: what others
+    do after it is not in its backup. Of several workers the first writes; all must see
+    the folder.
 
     Args:
-        backup_dir: string or path, a folder for this run alone.
+        backup_dir: string or path, a local folder for this run alone.
         save_freq: `"epoch"`, or int > 0, after how many batches to save (and at the
-            end of each epoch). Defaults to `"epoch"`.
-        data: object whose attribute `epoch` is to be set at the beginning of every
-            epoch, as the `ShuffledBatches` of which `fit` gets `as_dataset()`. `None`
-            is the `PyDataset` that `fit` gets, if it has that attribute.
+            end of each epoch). Defaults to `"epoch"`. An int needs `data`.
+        data: object with a length and an attribute `epoch`, see above: what `fit`
+            trains on, or what that was made of. Defaults to `None`.
         delete_checkpoint: bool, whether to delete the backup when training has ended.
             Defaults to `True`.
 
     Raises:
         ValueError: if an argument is wrong, the model or an optimizer is not built, the
-            backup is of other shapes, data or more epochs, `data` come with a
-            `steps_per_epoch` that is not their length, or several workers find
-            different backups.
-        RuntimeError: outside of Keras's own `fit`.
-        OSError: if the folder cannot be written or the backup cannot be read. The last
-            good backup stays as it is.
+            backup is of other shapes, data or more epochs, an epoch of `fit` is not one
+            of `data`, or several workers find different backups.
+        RuntimeError: if the `fit` is not Keras's own.
+        OSError: if the folder cannot be written, or the backup cannot be read, is
+            damaged or was written by another version. It stays as it is.
 
     Example:
 
@@ -66,27 +80,23 @@ class BackupAndResume(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, backup_dir, save_freq="epoch", data=None, delete_checkpoint=True
+        self,
+        backup_dir: str | os.PathLike,
+        save_freq: int | str = "epoch",
+        data=None,
+        delete_checkpoint: bool = True,
     ):
         super().__init__()
+        checks.local_folder("backup_dir", backup_dir)
         if save_freq != "epoch":
             checks.positive_integer("save_freq", save_freq)
-        if not str(backup_dir):
-            raise ValueError(
-                "Argument `backup_dir` must name a folder. "
-                f"Received: backup_dir={backup_dir!r}"
-            )
-        if data is not None and not hasattr(data, "epoch"):
-            raise ValueError(
-                "Argument `data` must have an attribute `epoch`. "
-                f"Received: data={data!r}"
-            )
+        positions.check_data(data, save_freq)
         self.save_freq, self.data = save_freq, data
         self.delete_checkpoint = delete_checkpoint
-        self._file, self._fit = BackupFile(backup_dir), None
+        self._file, self._is_training = BackupFile(backup_dir), False
 
     @property
-    def file(self):
+    def file(self) -> pathlib.Path:
         """Path of the backup."""
         return self._file.path
 
@@ -95,89 +105,85 @@ class BackupAndResume(keras.callbacks.Callback):
         self._trained = model  # on JAX a look at `self.model` costs a copy of its state
 
     def on_train_begin(self, logs=None):
-        self._epoch, self._metrics, self._resumed_at = 0, [], (0, 0)
+        self._epoch, self._done, self._logs = 0, 0, {}
         self._interrupted = self._diverged = self._ran = False
-        self._scalars = []
-        model = self.model
-        if not model.built:
-            raise ValueError(
-                f"BackupAndResume: '{model.name}' must be built before `fit`. Call it "
-                "once on data."
-            )
-        if not model.optimizer.built:
-            model.optimizer.build(model.trainable_variables)
-        keras_internals.begin_at_epoch(model, None)
-        self._fit = keras_internals.DataOfFit(model)
-        self._ordered = self.data
-        if hasattr(self._fit.py_dataset, "epoch") and self.data is None:
-            self._ordered = self._fit.py_dataset
-        if self._ordered is not None:
-            training_state.check_whole_epochs(self._fit)
-        state = training_state.variables(model)
-        self._names = tuple(state)
+        self._skipped, self._is_training = None, True
+        self._names = training_state.prepare(self.model)
+        keras_internals.begin_at_epoch(self._trained, None)
+        self._steps = positions.steps_of_epoch(self.params.get("steps"), self.data)
         position, values = self._file.read()
-        self._check_workers(position)
+        positions.check_workers(self._trained, position, self.file)
         if self._writes():
-            self._file.delete_parts()
+            self._file.delete_partial()
         if position is not None:
-            self._restore(state, position, values)
+            self._resume(position, values)
         else:
             self._save(0, 0)  # a folder that cannot be written shows now
 
     def on_epoch_begin(self, epoch, logs=None):
-        keras_internals.begin_at_epoch(self.model, None)  # of this `fit` alone
-        resumed_epoch, batches = self._resumed_at
-        self._epoch, self._ended, self._ran = epoch, False, True
-        self._done = batches if epoch == resumed_epoch else 0
-        if self._ordered is not None:
-            self._ordered.epoch = epoch
-        self._restore_metrics()  # `fit` has just reset them
+        keras_internals.begin_at_epoch(self._trained, None)  # of this `fit` alone
+        if self._skipped is not None and epoch != self._position.epoch:
+            raise ValueError(
+                "Argument `initial_epoch` of `fit` must be at most the epoch of the "
+                f"backup {self.file}, {self._position.epoch}. Received: "
+                f"initial_epoch={epoch}"
+            )
+        self._epoch, self._done, self._ran = epoch, 0, True
+        self._data_epoch = getattr(self.data, "epoch", -1)
 
     def on_train_batch_begin(self, batch, logs=None):
-        for variable, value in self._scalars:
-            variable.assign(value)
-        self._scalars = []
+        if self._skipped is not None:
+            self._skipped.skip_next_step()
 
     def on_train_batch_end(self, batch, logs=None):
-        before, self._done = self._done, batch + 1
-        self._ended = self._fit.ended(self._done)
-        if self._trained.stop_training:
+        before, self._done, self._logs = self._done, batch + 1, logs or {}
+        if self._skipped is not None:
+            self._end_skipped_step(is_first=before == 0)
+        elif self._trained.stop_training:
             self._interrupt()
-        elif self.save_freq == "epoch" or self._ended:
-            return  # the end of the epoch is near
-        elif self._done // self.save_freq > before // self.save_freq:
+        elif self._is_due(before):
             self._save(self._epoch, self._done)
 
     def on_test_begin(self, logs=None):
-        if self._fit is not None and self._trained.stop_training:
+        if self._is_training and self._trained.stop_training:
             self._interrupt()  # the metrics are still those of training
 
     def on_test_end(self, logs=None):
-        if self._fit is not None and self._trained.stop_training:
+        if self._is_training and self._trained.stop_training:
             self._interrupt()
 
     def on_epoch_end(self, epoch, logs=None):
         if self._trained.stop_training and not self._has_ended():
             self._interrupt()
             return
+        self._steps = self._steps or self._done  # now known of any data
+        if self.data is not None and self.data.epoch == self._data_epoch:
+            self.data.epoch += 1  # `fit` cannot count those of `as_dataset()`
         self._save(epoch + 1, 0)
         if epoch + 1 == self.params.get("epochs"):
             self._interrupted = False  # too late to matter
 
     def on_train_end(self, logs=None):
-        keras_internals.begin_at_epoch(self.model, None)
-        self._fit = None
+        keras_internals.begin_at_epoch(self._trained, None)
+        self._is_training = False
         finished = self._ran and not (self._interrupted or self._diverged)
         if self.delete_checkpoint and finished and self._writes():
             self._file.delete()
         keras_internals.gather_from_workers(self.model, [0])  # none begins before that
 
+    def _is_due(self, before):
+        """Whether to save in the middle of an epoch, of which `before` were done."""
+        if self.save_freq == "epoch" or self._has_ended():
+            return False
+        return self._done // self.save_freq > before // self.save_freq
+
     def _has_ended(self):
-        return self._ended or self._fit.ended(self._done)
+        return self._steps is not None and self._done >= self._steps
 
     def _interrupt(self):
         """Saves where something stopped training, unless it was an epoch's end."""
-        if not self._interrupted and not self._has_ended():
+        is_new = not (self._interrupted or self._has_ended() or self._skipped)
+        if is_new and self.data is not None:
             self._save(self._epoch, self._done)
         self._interrupted = True
 
@@ -185,16 +191,16 @@ class BackupAndResume(keras.callbacks.Callback):
         return keras_internals.is_first_process(self._trained)
 
     def _save(self, epoch, batch):
-        model = self.model
-        state = training_state.variables(model)
-        training_state.check_complete(state, self._names)
-        if batch:
-            for index, variable in enumerate(model.metrics_variables):
-                state[f"metrics/{index}"] = variable
+        training_state.check_complete(self.model, self._names)
         # By all workers, who may have to add up.
-        values = {name: training_state.array(each) for name, each in state.items()}
-        values["random"] = keras_internals.random_state()
-        position = epoch, batch, self._fit.read(batch), self._fit.length
+        values = training_state.values(self.model, with_metrics=batch > 0)
+        position = positions.Position(epoch, batch)
+        if self.data is not None:
+            data_epoch = self._data_epoch if batch else self.data.epoch
+            logs = {k: v for k, v in self._logs.items() if isinstance(v, float)}
+            position = positions.Position(
+                epoch, batch, int(data_epoch), len(self.data), logs
+            )
         if self._writes() and self._check_finite(values):
             self._file.write(position, values)
 
@@ -209,43 +215,29 @@ class BackupAndResume(keras.callbacks.Callback):
         self._diverged = path is not None
         return path is None
 
-    def _restore(self, state, position, values):
-        random = values.pop("random")
-        names = [name for name in values if name.startswith("metrics/")]
-        self._metrics = [values.pop(name) for name in names]
-        training_state.check_same(state, values, self.file)
-        for name, variable in state.items():
-            variable.assign(values[name])
+    def _resume(self, position, values):
+        """Restores the beginning of an epoch, or what is known before its middle."""
+        positions.check_rest(
+            position,
+            self.data,
+            self.file,
+            self.params.get("epochs"),
+            self._trained.steps_per_execution,
+        )
+        training_state.restore(self.model, values, self.file, with_metrics=False)
+        if self.data is not None:
+            self.data.epoch = position.data_epoch
+        keras_internals.begin_at_epoch(self._trained, position.epoch)
+        if position.batch:
+            self._position, self._values = position, values
+            self._skipped = SkippedBatches(self._trained, position.logs)
 
-        def ready():
-            keras_internals.set_random_state(random)
-            self._restore_metrics()
-
-        epochs = self.params.get("epochs")
-        training_state.check_rest(position, self._fit.length, epochs, self.file)
-        epoch, batch, read, _ = position.values()
-        self._resumed_at = epoch, batch
-        if batch:  # schedules may change them once more as the epoch begins
-            self._scalars = [
-                (variable, values[name])
-                for name, variable in state.items()
-                if not name.startswith("model/") and variable.shape == ()
-            ]
-        keras_internals.begin_at_epoch(self.model, epoch)
-        if read:
-            self._fit.go_on(batch, read, ready)  # reading draws numbers on PyTorch
-        else:
-            ready()
-
-    def _restore_metrics(self):
-        """Restores the metrics of an epoch as soon as all of them exist."""
-        variables = self.model.metrics_variables
-        if len(variables) == len(self._metrics):
-            for variable, value in zip(variables, self._metrics, strict=True):
-                variable.assign(value)
-            self._metrics = []
-
-    def _check_workers(self, position):
-        numbers = list(position.values()) if position else [-2] * 4
-        found = keras_internals.gather_from_workers(self.model, numbers)
-        training_state.check_same_position(found, self.file)
+    def _end_skipped_step(self, is_first):
+        """Undoes what callbacks changed, and the first step, which was computed."""
+        self._skipped.check_skipped()
+        is_last = self._done >= self._position.batch
+        if is_first or is_last:
+            training_state.restore(self.model, self._values, self.file)
+        if is_last:
+            self._skipped = self._values = None
+        self._interrupted = bool(self._trained.stop_training)

@@ -1,48 +1,54 @@
 """The file of a backup."""
 
 import contextlib
+import dataclasses
+import hashlib
+import io
 import json
 import os
 import pathlib
-import zipfile
 
 import numpy as np
 
+from keras_align.callbacks.position import Position
+
 
 class BackupFile:
-    """Named arrays and a position in one file that is replaced at once.
+    """A position and named arrays in one file that is replaced atomically.
 
-    Whatever happens while it is written, the last whole file stays.
+    While a new file is written, the last complete one stays. The file is an archive of
+    NumPy (`.npz`), followed by the SHA-256 of all its bytes.
 
     Args:
         folder: string or path.
     """
 
-    NAME, PART = "backup.npz", ".part"
-    # Batches read since the iterator began, and batches of the data, -1 if unknown.
-    POSITION = "epoch", "batch", "read", "length"
+    NAME, PARTIAL = "backup.npz", ".part"
+    DIGEST = hashlib.sha256().digest_size
 
-    def __init__(self, folder):
+    def __init__(self, folder: str | os.PathLike):
         self.path = pathlib.Path(folder).absolute() / self.NAME
 
-    def kept(self):
+    def kept(self) -> str:
         """A sentence for messages about a backup that was not written."""
         return " The last good backup is kept." if self.path.exists() else ""
 
-    def write(self, position, values):
-        """Writes a position (ints in the order of `POSITION`) and a dict of arrays."""
-        position = json.dumps(dict(zip(self.POSITION, position, strict=True)))
-        part = self.path.with_name(self.NAME + self.PART)
+    def write(self, position: Position, values: dict[str, np.ndarray]):
+        """Replaces the file."""
+        position = np.array(json.dumps(dataclasses.asdict(position)))
+        partial = self.path.with_name(self.NAME + self.PARTIAL)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with part.open("wb") as file:
-                np.savez(file, position=np.array(position), **values)
+            with partial.open("w+b") as file:
+                np.savez(file, position=position, **values)
+                file.seek(0)
+                file.write(hashlib.file_digest(file, "sha256").digest())
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(part, self.path)
+            os.replace(partial, self.path)
         except OSError as error:
             with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
+                partial.unlink(missing_ok=True)
             raise OSError(
                 error.errno,
                 f"BackupAndResume cannot write a backup: {error.strerror}."
@@ -50,33 +56,29 @@ class BackupFile:
                 str(self.path.parent),
             ) from error
 
-    def read(self):
+    def read(self) -> tuple[Position | None, dict[str, np.ndarray]]:
         """Returns position and arrays; `None` and an empty dict if there is no file."""
         if not self.path.exists():
             return None, {}
         try:
-            with self.path.open("rb") as file:
-                values = np.load(file, allow_pickle=False)
-                if not isinstance(values, np.lib.npyio.NpzFile):
-                    raise ValueError("it is a single array")
-                values = dict(values)
-            if not {"position", "random"} <= set(values):
-                raise ValueError("it is no backup of this callback")
-            position = json.loads(str(values.pop("position")))
-            if tuple(position) != self.POSITION:
-                raise ValueError(f"it has another position, {position}")
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            content = self.path.read_bytes()
+            archive = memoryview(content)[: -self.DIGEST]
+            if hashlib.sha256(archive).digest() != content[-self.DIGEST :]:
+                raise OSError("it is damaged, or was not written by this version")
+        except OSError as error:
             raise OSError(
-                f"BackupAndResume cannot read {self.path}: {error}. Delete it to "
-                "start anew."
+                f"BackupAndResume cannot read {self.path}: {error}. Delete it, or take "
+                "another `backup_dir`, to start anew."
             ) from error
-        return position, values
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            values = dict(archive)
+        return Position(**json.loads(str(values.pop("position")))), values
 
     def delete(self):
         """Deletes the file if there is one."""
         self.path.unlink(missing_ok=True)
 
-    def delete_parts(self):
+    def delete_partial(self):
         """Deletes what processes left that were killed while they wrote."""
-        for part in self.path.parent.glob(f"{self.NAME}*{self.PART}"):
-            part.unlink(missing_ok=True)
+        for partial in self.path.parent.glob(f"{self.NAME}*{self.PARTIAL}"):
+            partial.unlink(missing_ok=True)

@@ -7,10 +7,24 @@ from keras import ops
 from keras_align import keras_internals
 
 
-def variables(model):
-    """The variables of a model and of its optimizers by their places."""
+def prepare(model: keras.Model) -> tuple[str, ...]:
+    """Builds what `fit` would build later; returns the names of the variables."""
+    if not model.built:
+        raise ValueError(
+            f"BackupAndResume: '{model.name}' must be built before `fit`. Call it "
+            "once on data."
+        )
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
+    return tuple(variables(model))
+
+
+def variables(model: keras.Model, with_metrics: bool = False) -> dict:
+    """The variables of a model, its optimizers and metrics, by group and index."""
     groups = {"model": model.variables, "optimizer": model.optimizer.variables}
     groups["seed"] = [keras_internals.global_seed()]
+    if with_metrics:
+        groups["metrics"] = model.metrics_variables
     for number, (name, optimizer) in enumerate(_more_optimizers(model)):
         groups[f"{name}.{number}"] = optimizer.variables
     return {
@@ -40,7 +54,28 @@ def _members(value):
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
-def array(variable):
+def values(model: keras.Model, with_metrics: bool) -> dict[str, np.ndarray]:
+    """The values of `variables`, and the state of PyTorch's generators."""
+    state = variables(model, with_metrics)
+    found = {name: _array(variable) for name, variable in state.items()}
+    return {**found, "random": keras_internals.random_state()}
+
+
+def restore(model, saved, file, with_metrics=True):
+    """Assigns what `values` returned; `file` is named in errors."""
+    state = variables(model, with_metrics)
+    wanted = {
+        name: value
+        for name, value in saved.items()
+        if name != "random" and (with_metrics or not name.startswith("metrics/"))
+    }
+    check_same(state, wanted, file)
+    for name, variable in state.items():
+        variable.assign(wanted[name])
+    keras_internals.set_random_state(saved["random"])
+
+
+def _array(variable):
     """The value of a variable as NumPy's files can hold it."""
     value = ops.convert_to_numpy(ops.convert_to_tensor(variable))  # of all replicas
     # NumPy's files know no bfloat16; float32 holds its values exactly.
@@ -82,47 +117,11 @@ def check_same(state, saved, file):
         )
 
 
-def check_complete(state, names):
-    """Raises if variables were made since those called `names` were restored."""
-    new = sorted(set(state) - set(names))
+def check_complete(model, names):
+    """Raises if variables were created since those called `names` were restored."""
+    new = sorted(set(variables(model)) - set(names))
     if new:
         raise ValueError(
             "BackupAndResume: the model and all its optimizers must be built before "
             f"`fit`, see `optimizer.build`. Built later were: {new[:4]}"
-        )
-
-
-def check_same_position(positions, file):
-    """Raises unless all workers, one in a row, found the same position."""
-    if (positions != positions[0]).any():
-        raise ValueError(
-            "Argument `backup_dir` must be a folder that all workers share. Received: "
-            f"{file}, where the workers found (epoch, batch, batches read, length), "
-            f"-2 if nothing: {positions.tolist()}"
-        )
-
-
-def check_whole_epochs(data_of_fit):
-    """Raises if epochs end before data whose order is of the epoch."""
-    if data_of_fit.is_cut:
-        raise ValueError(
-            "Argument `steps_per_epoch` of `fit` must be None or the number of "
-            f"batches of `data`, {data_of_fit.length}, whose order is of the epoch. "
-            f"Received: steps_per_epoch={data_of_fit.steps_per_epoch}"
-        )
-
-
-def check_rest(position, length, epochs, file):
-    """Raises unless a backup is of data of this length and of fewer epochs."""
-    if position["read"] and position["length"] != length:
-        raise ValueError(
-            f"The backup {file} is in the middle of data of {position['length']} "
-            "batches, -1 if unknown. Take another `backup_dir`, or delete it to start "
-            f"anew. Received: data of {length} batches"
-        )
-    done = position["epoch"], position["batch"]
-    if epochs is not None and done > (epochs, 0):
-        raise ValueError(
-            "Argument `epochs` of `fit` must be above the position of the backup "
-            f"{file}, epoch {done[0]} and batch {done[1]}. Received: epochs={epochs}"
         )

@@ -23,15 +23,7 @@ def checked_dtype(dtype: str) -> str:
 
 def checked_path(path: str | os.PathLike[str]) -> pathlib.Path:
     """The absolute path, unless writing there would destroy something else."""
-    if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
-        raise ValueError(
-            f"Argument `path` must be a string or a path. Received: path={path!r}"
-        )
-    if "://" in str(path):
-        raise ValueError(
-            "Argument `path` must name a local folder, to be copied from there. "
-            f"Received: path={str(path)!r}"
-        )
+    checks.local_folder("path", path)
     try:
         resolved = pathlib.Path(path).expanduser().resolve()
         if resolved.is_symlink():  # Python 3.13 returns it

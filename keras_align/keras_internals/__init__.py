@@ -47,7 +47,6 @@ from keras_align.keras_internals.layers import (
     without_variables,
 )
 from keras_align.keras_internals.resuming import (
-    DataOfFit,
     batches_and_accumulation,
     begin_at_epoch,
     gather_from_workers,
@@ -58,7 +57,6 @@ from keras_align.keras_internals.unsaved_state import UnsavedState
 __all__ = [
     "COMPUTE_ATTENTION",
     "PROJECTIONS",
-    "DataOfFit",
     "UnsavedState",
     "after_compute_loss",
     "apply_across_replicas",

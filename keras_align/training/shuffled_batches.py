@@ -13,8 +13,8 @@ class ShuffledBatches(keras.utils.PyDataset):
     """Arrays in batches, shuffled anew in every epoch by a seed and the epoch alone.
 
     A run that was interrupted can therefore go on in mid-epoch with the batches that
-    are left, see `keras_align.BackupAndResume`. Pass `shuffle=False` to `fit`. Tasks of
-    keras-hub take `as_dataset()`.
+    are left, see `keras_align.BackupAndResume`, whose presence changes no order. Pass
+    `shuffle=False` to `fit`. Tasks of keras-hub take `as_dataset()`.
 
     Args:
         inputs: array, or nested structure of arrays, with the samples along the first
@@ -29,10 +29,14 @@ class ShuffledBatches(keras.utils.PyDataset):
             every batch, as on JAX with `DataParallel(auto_shard_dataset=False)`.
             Defaults to `1`.
         shard_index: int >= 0, which part this process feeds. Defaults to `0`.
+        shuffle: bool, whether to shuffle; otherwise every epoch has the order of the
+            arrays. Defaults to `True`.
 
     Attributes:
-        epoch: int, of which the order is. Set by `BackupAndResume(data=...)`, else
-            counted by `fit`, which cannot count those of `as_dataset()`.
+        epoch: int, the epoch whose order the batches have, from `0`. In `fit`, the
+            first epoch has the order of `epoch`, and each epoch adds one, also those of
+            a second `fit`. Set it to begin elsewhere, in loops of your own, and for
+            `as_dataset()`, whose epochs only `BackupAndResume(data=...)` can count.
 
     Raises:
         ValueError: if an argument is wrong.
@@ -48,11 +52,12 @@ class ShuffledBatches(keras.utils.PyDataset):
         self,
         inputs,
         targets,
-        batch_size,
-        seed=0,
-        drop_remainder=True,
-        num_shards=1,
-        shard_index=0,
+        batch_size: int,
+        seed: int = 0,
+        drop_remainder: bool = True,
+        num_shards: int = 1,
+        shard_index: int = 0,
+        shuffle: bool = True,
     ):
         super().__init__()
         data = (inputs,) if targets is None else (inputs, targets)
@@ -75,7 +80,7 @@ class ShuffledBatches(keras.utils.PyDataset):
                 f"num_shards={num_shards}, batch_size={batch_size}"
             )
         self.batch_size, self.seed, self.epoch = batch_size, seed, 0
-        self.drop_remainder = drop_remainder
+        self.drop_remainder, self.shuffle = drop_remainder, shuffle
         self._shards = shard_index, num_shards
         if not len(self):
             raise ValueError(
@@ -83,19 +88,43 @@ class ShuffledBatches(keras.utils.PyDataset):
                 f"Received: batch_size={batch_size}"
             )
 
-    def __len__(self):
+    @property
+    def epoch(self) -> int:
+        return self._epoch
+
+    @epoch.setter
+    def epoch(self, value: int):
+        checks.count("epoch", value)
+        self._epoch, self._is_prepared, self._has_begun = value, False, False
+
+    def __len__(self) -> int:
         whole, rest = divmod(self._samples, self.batch_size)
         return whole + int(rest > 0 and not self.drop_remainder)
 
-    def __getitem__(self, index):
-        order = _order(self.seed, self.epoch, self._samples)
-        rows = order[index * self.batch_size : (index + 1) * self.batch_size]
-        part, parts = self._shards
-        rows = np.array_split(rows, parts)[part]
+    def __getitem__(self, index: int):
+        return self._batch(self.epoch, index)
+
+    def _batch(self, epoch, index):
+        begin = index * self.batch_size
+        rows = np.arange(begin, min(begin + self.batch_size, self._samples))
+        if self.shuffle:
+            rows = _order(self.seed, epoch, self._samples)[rows]
+        shard, shards = self._shards
+        rows = np.array_split(rows, shards)[shard]
         return tree.map_structure(lambda array: array[rows], self._data)
 
+    def on_epoch_begin(self):
+        self._has_begun = True
+
     def on_epoch_end(self):
-        self.epoch += 1
+        """Counts an epoch.
+
+        Keras ends one more when `fit` begins: alone, or after it has begun one from
+        which the model was built.
+        """
+        if self._is_prepared and self._has_begun:
+            self._epoch += 1
+        self._is_prepared, self._has_begun = True, False
 
     def as_dataset(self):
         """The batches as a `tf.data.Dataset`, in the order of `epoch` when it begins.
@@ -111,8 +140,9 @@ class ShuffledBatches(keras.utils.PyDataset):
             return tf.TensorSpec((size, *array.shape[1:]), array.dtype)
 
         def batches():
+            epoch = self.epoch
             for index in range(len(self)):
-                yield self[index]
+                yield self._batch(epoch, index)
 
         dataset = tf.data.Dataset.from_generator(
             batches, output_signature=tree.map_structure(spec, self[0])

@@ -1,6 +1,8 @@
 """Checks of arguments: each raises a ValueError that names the argument."""
 
 import numbers
+import os
+import re
 from typing import Any
 
 LARGEST_FLOAT = 3.4e38  # float32's
@@ -46,6 +48,16 @@ def choice(name: str, value: Any, choices: tuple) -> None:
     """Raises unless `value` is one of `choices`."""
     if value not in choices:
         _refuse(name, value, f"one of {choices}")
+
+
+def local_folder(name: str, value: Any) -> None:
+    """Raises unless `value` names a folder of the local file system.
+
+    A path of `pathlib` has lost a slash of the URL that it was made of.
+    """
+    is_path = isinstance(value, (str, os.PathLike)) and os.fspath(value)
+    if not is_path or re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(value)):
+        _refuse(name, value, "the path of a local folder, not a URL")
 
 
 def query_and_key(

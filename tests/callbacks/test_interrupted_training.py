@@ -24,13 +24,13 @@ def check(folder, step):
     [("keras", "6"), ("ours", "writing:7")],  # the end of an epoch is not written
 )
 def test_killed_in_mid_epoch_and_resumed(tmp_path, kind, step):
-    isolated.run("train_interrupted.py", tmp_path, kind, step)
+    isolated.run("train_interrupted.py", tmp_path, kind, "eager", step)
     check(tmp_path, step)
 
 
 @pytest.mark.slow
 def test_killed_at_ten_random_points(tmp_path):
     steps = random.sample(range(1, STEPS), 10)
-    isolated.run("train_interrupted.py", tmp_path, "ours", *steps)
+    isolated.run("train_interrupted.py", tmp_path, "ours", "graph", *steps)
     for step in steps:
         check(tmp_path, step)

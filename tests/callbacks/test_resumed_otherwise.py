@@ -14,6 +14,7 @@ from small_runs import (
     build,
     check_same,
     fit,
+    in_order,
 )
 
 import keras_align
@@ -57,7 +58,7 @@ def test_the_folder_is_that_of_the_beginning(tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     (tmp_path / "there").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    backup = BackupAndResume("backup", save_freq=1, delete_checkpoint=False)
+    backup = BackupAndResume("backup", delete_checkpoint=False)
     monkeypatch.chdir(tmp_path / "there")
     build().fit(X, Y, batch_size=SIZE, shuffle=False, verbose=0, callbacks=[backup])
     assert [x.name for x in (tmp_path / "here").rglob("*.npz")] == ["backup.npz"]
@@ -68,20 +69,93 @@ def test_the_middle_of_other_data_is_an_error(tmp_path):
     interrupted(tmp_path)
     fewer = ShuffledBatches(X[:-SIZE], Y[:-SIZE], SIZE)
     with pytest.raises(
-        ValueError, match=f"data of {BATCHES} batches.*of {BATCHES - 1}"
+        ValueError, match=f"data of {BATCHES} batches.*`data` of {BATCHES - 1}"
     ):
         fit(build(), tmp_path, data=fewer)
 
 
-def test_shuffled_batches_that_fit_gets_need_not_be_named(tmp_path):
-    def data():
-        return ShuffledBatches(X, Y, SIZE, seed=1)
+class Counting(keras.utils.PyDataset):
+    """Counts its epochs itself, one more than `fit` has."""
 
-    whole, resumed = build(), build()
-    fit(whole, tmp_path / "whole", data=data())
-    interrupted(tmp_path, data=data())
-    fit(resumed, tmp_path, data=data())
+    epoch = 0
+
+    def __len__(self):
+        return BATCHES
+
+    def __getitem__(self, index):
+        batches = ShuffledBatches(X, Y, SIZE, seed=1)
+        batches.epoch = self.epoch
+        return batches[index]
+
+    def on_epoch_end(self):
+        self.epoch += 1
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: ShuffledBatches(X, Y, SIZE, seed=1), Counting]
+)
+def test_shuffled_data_go_on(tmp_path, make):
+    whole, plain, resumed = build(), build(), build()
+    fit(whole, tmp_path / "whole", data=make())
+    plain.fit(make(), epochs=3, shuffle=False, verbose=0)
+    check_same(plain, whole)
+    interrupted(tmp_path, data=make())
+    fit(resumed, tmp_path, data=make())
     check_same(resumed, whole)
+
+
+def test_shuffled_data_go_on_as_a_dataset(tmp_path):
+    pytest.importorskip("tensorflow")
+
+    def train(model, folder, *callbacks):
+        data = ShuffledBatches(X, Y, SIZE, seed=1)
+        backup = BackupAndResume(folder, save_freq=2, data=data)
+        more = {"epochs": 3, "verbose": 0, "shuffle": False}
+        model.fit(data.as_dataset(), callbacks=[backup, *callbacks], **more)
+
+    whole, direct, resumed = build(), build(), build()
+    train(whole, tmp_path / "whole")
+    fit(direct, tmp_path / "direct", data=ShuffledBatches(X, Y, SIZE, seed=1))
+    check_same(direct, whole)
+    with pytest.raises(Interruption):
+        train(build(), tmp_path / "run", Interrupt(BATCHES + 3))
+    train(resumed, tmp_path / "run")
+    check_same(resumed, whole)
+
+
+def test_the_middle_of_an_epoch_needs_its_data(tmp_path):
+    interrupted(tmp_path)
+    with pytest.raises(ValueError, match="data of 6 batches.*Received: `data` of -1"):
+        build().fit(X, Y, verbose=0, callbacks=[BackupAndResume(tmp_path)])
+
+
+@pytest.mark.skipif(BACKEND == "torch", reason="Keras has none on PyTorch")
+def test_the_middle_of_several_steps_is_an_error(tmp_path):
+    interrupted(tmp_path)
+    model = build()
+    model.steps_per_execution = 5
+    with pytest.raises(ValueError, match="at batch 2, .*steps_per_execution=5"):
+        fit(model, tmp_path)
+
+
+def test_the_middle_of_the_first_epoch_is_before_a_later_epoch(tmp_path):
+    interrupted(tmp_path, 3)
+    with pytest.raises(ValueError, match="`initial_epoch` .*, 0. .*initial_epoch=1"):
+        fit(build(), tmp_path, initial_epoch=1)
+
+
+def test_a_fit_of_its_own_cannot_resume_in_the_middle_of_an_epoch(tmp_path):
+    interrupted(tmp_path, 3)
+    model, data = build(), in_order()
+    model.train_function = None
+    backup = BackupAndResume(tmp_path, save_freq=1, data=data)
+    backup.set_model(model)
+    backup.set_params({"epochs": 3, "steps": BATCHES})
+    backup.on_train_begin()
+    backup.on_epoch_begin(0)
+    backup.on_train_batch_begin(0)
+    with pytest.raises(RuntimeError, match="`model.train_function` for every step"):
+        backup.on_train_batch_end(0, {})
 
 
 class Noise(keras.layers.Layer):
@@ -113,13 +187,6 @@ def test_the_global_seed_goes_on(tmp_path):
     keras.utils.set_random_seed(6)
     fit(resumed, tmp_path)
     check_same(resumed, whole)
-
-
-def test_a_file_of_one_array_is_no_backup(tmp_path):
-    with open(tmp_path / "backup.npz", "wb") as file:
-        np.save(file, np.ones(3))
-    with pytest.raises(OSError, match="it is a single array"):
-        fit(build(), tmp_path)
 
 
 @pytest.mark.tensorflow

@@ -4,7 +4,7 @@ import isolated
 import keras
 import numpy as np
 import pytest
-from execution import array
+from execution import QUICK_JIT, array
 from small_runs import (
     BATCHES,
     SIZE,
@@ -18,12 +18,13 @@ from small_runs import (
     build,
     check_logs,
     check_same,
-    endlessly,
     fit,
+    in_order,
 )
 
+import keras_align
 from keras_align import BackupAndResume
-from keras_align.callbacks import training_state
+from keras_align.callbacks import position
 from keras_align.training import ShuffledBatches
 
 
@@ -100,50 +101,92 @@ def test_an_infinity_that_is_not_trained_may_be_saved(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["backup.npz"]
 
 
-@pytest.mark.parametrize("steps", [3, 4, 9])
-def test_epochs_that_are_shorter_than_the_data(tmp_path, steps):
-    more = {"epochs": 5, "steps_per_epoch": 2}
-    model, resumed = build(), build()
-    logs = fit(model, tmp_path / "whole", **more)
-    with pytest.raises(Interruption):
-        fit(build(), tmp_path / "run", first=[Interrupt(steps)], **more)
-    check_logs(fit(resumed, tmp_path / "run", **more), logs)
-    check_same(resumed, model)
-
-
-def test_epochs_of_endless_data(tmp_path):
-    more = {"epochs": 3, "steps_per_epoch": 4}
-    model, resumed, seen = build(), build(), Seen()
-    logs = fit(model, tmp_path / "whole", data=endlessly(), **more)
-    with pytest.raises(Interruption):
-        fit(build(), tmp_path / "run", Interrupt(6), data=endlessly(), **more)
-    found = fit(resumed, tmp_path / "run", seen, data=endlessly(), **more)
-    assert seen.begun == [2, 3, 0, 1, 2, 3]
-    check_logs(found, logs)
-    check_same(resumed, model)
-
-
-def test_data_of_an_epoch_cannot_be_cut(tmp_path):
+def test_an_epoch_must_have_all_of_the_data(tmp_path):
     data = ShuffledBatches(X, Y, batch_size=SIZE)
     backup = BackupAndResume(tmp_path, data=data)
     more = {"callbacks": [backup], "verbose": 0, "shuffle": False}
     with pytest.raises(ValueError, match="`steps_per_epoch` .*, 6, .*epoch=4"):
         build().fit(data, steps_per_epoch=4, **more)
+    with pytest.raises(ValueError, match="`data` must be what `fit` trains on"):
+        build().fit(X, Y, batch_size=4, **more)
     build().fit(data, steps_per_epoch=BATCHES, **more)
 
 
-def test_callbacks_see_no_batch_that_was_trained_on(tmp_path, whole):
+def test_callbacks_see_the_whole_epoch_with_the_logs_of_the_backup(tmp_path, whole):
+    before = Seen()
     with pytest.raises(Interruption):
-        fit(build(), tmp_path, Interrupt(9))
+        fit(build(), tmp_path, Interrupt(9), first=[before])
     model, seen = build(), Seen()
     fit(model, tmp_path, first=[seen])
     check_same(model, whole[0])
-    assert seen.begun == seen.ended == [3, 4, 5, *range(6)]
-    assert seen.logs == {("loss", "mae")}
+    assert seen.begun == seen.ended == [*range(6), *range(6)]
+    assert {tuple(sorted(logs)) for logs in seen.logs} == {("loss", "mae")}
+    assert seen.logs[:3] == 3 * [before.logs[8]]
+
+
+def test_what_callbacks_change_is_not_changed_twice(tmp_path):
+    class Decay(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            rate = self.model.optimizer.learning_rate
+            rate.assign(array(rate) * 0.9)
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.on_train_batch_begin(batch)
+
+    model, resumed = build(), build()
+    fit(model, tmp_path / "whole", first=[Decay()])
+    with pytest.raises(Interruption):
+        fit(build(), tmp_path / "run", Interrupt(9), first=[Decay()])
+    fit(resumed, tmp_path / "run", first=[Decay()])
+    check_same(resumed, model)
+    rates = [float(array(x.optimizer.learning_rate)) for x in (model, resumed)]
+    assert rates == pytest.approx([0.1 * 0.9 ** (2 * 18)] * 2, rel=1e-4)
+
+
+def test_the_schedule_of_a_weight_goes_on(tmp_path):
+    """Also at the last step of its warm-up, after which it looks no more."""
+
+    def factors(*callbacks):
+        layer = keras_align.AlignedMultiHeadAttention(1, 3, alignment="mmd")
+        inputs = keras.Input((1, 3))
+        model = keras.Model(inputs, layer(inputs, inputs))
+        model.compile("sgd", "mse", run_eagerly=not QUICK_JIT, jit_compile=QUICK_JIT)
+        found = []
+
+        class Note(keras.callbacks.Callback):
+            def on_train_batch_end(self, batch, logs=None):
+                (layer,) = self.model.layers[1:]  # on JAX `self.model` gets the state
+                found.append(float(array(layer.alignment_factor)))
+
+        schedule = keras_align.AlignmentWeightSchedule(warmup_steps=4)
+        data = ShuffledBatches(X[:, None], Y[:, None], SIZE)
+        fit(model, tmp_path, *callbacks, first=[schedule, Note()], data=data, epochs=1)
+        return found
+
+    with pytest.raises(Interruption):
+        factors(Interrupt(3))
+    assert factors()[3:] == [0.75, 1.0, 1.0]
+
+
+def test_data_without_an_order_resume_at_the_beginning_of_an_epoch(tmp_path, whole):
+    class Unordered(keras.utils.PyDataset):
+        def __len__(self):
+            return BATCHES
+
+        def __getitem__(self, index):
+            return in_order()[index]
+
+    with pytest.raises(Interruption):
+        fit(build(), tmp_path, Interrupt(9), data=Unordered())
+    model, seen = build(), Seen()
+    fit(model, tmp_path, first=[seen], data=Unordered())
+    assert seen.ended == [*range(6), *range(6)]
+    check_same(model, whole[0])
 
 
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")
-def test_an_epoch_of_unknown_length_of_which_only_the_validation_is_missing(tmp_path):
+@pytest.mark.parametrize("stop", [None, Stop(3), Stop(validation=6)])
+def test_an_epoch_of_unknown_length_begins_again(tmp_path, stop):
     def interrupt(logs):
         raise Interruption
 
@@ -151,10 +194,13 @@ def test_an_epoch_of_unknown_length_of_which_only_the_validation_is_missing(tmp_
     more = {"epochs": 1, "validation_data": (X, Y)}
     model, resumed, seen = build(), build(), Seen()
     expected = fit(model, tmp_path / "whole", data=batches(), **more)
-    with pytest.raises(Interruption):
-        fit(build(), tmp_path / "run", interrupted, data=batches(), **more)
+    if stop is None:
+        with pytest.raises(Interruption):
+            fit(build(), tmp_path / "run", interrupted, data=batches(), **more)
+    else:
+        fit(build(), tmp_path / "run", stop, data=batches(), **more)
     found = fit(resumed, tmp_path / "run", seen, data=batches(), **more)
-    assert seen.ended == [BATCHES - 1] and seen.logs == {("loss", "mae")}
+    assert seen.ended == [*range(BATCHES)]
     check_logs(found, expected)
     check_same(resumed, model)
 
@@ -198,9 +244,9 @@ def test_an_optimizer_that_is_built_too_late_is_an_error(tmp_path):
 
 
 def test_workers_that_do_not_share_the_folder_are_an_error():
-    training_state.check_same_position(np.array([[1, 2, 2], [1, 2, 2]]), "file")
+    position.check_same_position(np.array([[1, 2, 2], [1, 2, 2]]), "file")
     with pytest.raises(ValueError, match=r"`backup_dir` must .*\[1, 2, 2\], \[-1, -1"):
-        training_state.check_same_position(np.array([[1, 2, 2], [-1] * 3]), "file")
+        position.check_same_position(np.array([[1, 2, 2], [-1] * 3]), "file")
 
 
 @pytest.mark.slow

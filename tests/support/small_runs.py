@@ -6,6 +6,7 @@ import pytest
 from execution import QUICK_JIT, array
 
 from keras_align import BackupAndResume
+from keras_align.training import ShuffledBatches
 
 BATCHES, SIZE = 6, 2
 X, Y = np.random.default_rng(0).normal(size=(2, BATCHES * SIZE, 3)).astype("float32")
@@ -44,18 +45,18 @@ class Stop(keras.callbacks.Callback):
 
 
 class Seen(keras.callbacks.Callback):
-    """Notes the batches that callbacks see, and what the logs of batches name."""
+    """Notes the batches that callbacks see, and their logs."""
 
     def __init__(self):
         super().__init__()
-        self.begun, self.ended, self.logs = [], [], set()
+        self.begun, self.ended, self.logs = [], [], []
 
     def on_train_batch_begin(self, batch, logs=None):
         self.begun.append(batch)
 
     def on_train_batch_end(self, batch, logs=None):
         self.ended.append(batch)
-        self.logs |= {tuple(sorted(logs))}
+        self.logs.append(logs)
 
 
 def build():
@@ -69,11 +70,17 @@ def build():
 
 
 def fit(model, folder, *callbacks, data=None, epochs=3, keep=False, first=(), **more):
-    backup = BackupAndResume(folder, save_freq=1, delete_checkpoint=not keep)
-    data = {"x": X, "y": Y, "batch_size": SIZE} if data is None else {"x": data}
+    """Trains with a backup after every batch, or every epoch of data without order."""
+    data = in_order() if data is None else data
+    options = {"save_freq": 1, "data": data} if hasattr(data, "epoch") else {}
+    backup = BackupAndResume(folder, delete_checkpoint=not keep, **options)
     callbacks = [*first, backup, *callbacks]
     more = {"shuffle": False, "verbose": 0, "epochs": epochs, **more}
-    return model.fit(**data, callbacks=callbacks, **more).history
+    return model.fit(data, callbacks=callbacks, **more).history
+
+
+def in_order():
+    return ShuffledBatches(X, Y, SIZE, shuffle=False)
 
 
 def batches():
@@ -81,11 +88,6 @@ def batches():
     for index in range(BATCHES):
         rows = slice(index * SIZE, (index + 1) * SIZE)
         yield X[rows], Y[rows]
-
-
-def endlessly():
-    while True:
-        yield from batches()
 
 
 def check_same(model, other):

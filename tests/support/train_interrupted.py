@@ -1,11 +1,11 @@
 """Trains aligned models with a backup and kills them, in processes of its own.
 
-Usage: python train_interrupted.py FOLDER BACKUP STEP...
+Usage: python train_interrupted.py FOLDER BACKUP MODE STEP...
 
 BACKUP is keras (`keras.callbacks.BackupAndRestore`) or ours (`BackupAndResume`, with
-dropout, shuffled data and a schedule). For each STEP one process dies by SIGKILL after
-that many steps, or for "writing:STEP" while it writes the first backup from there on,
-and another goes on to the end. Writes what they end with,
+dropout, shuffled data and a schedule), MODE is graph or eager. For each STEP one
+process dies by SIGKILL after that many steps, or for "writing:STEP" while it writes the
+first backup from there on, and another goes on to the end. Writes what they end with,
 `FOLDER/whole.npz` of one that was not interrupted and `FOLDER/STEP.npz`.
 """
 
@@ -46,7 +46,7 @@ def tear(file):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def build(dropout):
+def build(dropout, eager):
     keras.utils.set_random_seed(0)
     backbone = keras_nlp.models.BertBackbone.from_config(
         {**small_models.backbone().get_config(), "dropout": dropout}
@@ -55,14 +55,13 @@ def build(dropout):
     keras_align.align_model(model, "ct")
     schedule = keras.optimizers.schedules.PolynomialDecay(1e-2, EPOCHS * STEPS)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(
-        keras.optimizers.AdamW(schedule), loss, metrics=["accuracy"], jit_compile=False
-    )
+    mode = {"run_eagerly": eager, "jit_compile": False}
+    model.compile(keras.optimizers.AdamW(schedule), loss, metrics=["accuracy"], **mode)
     return model
 
 
-def train(kind, backup, output, kill_at=None):
-    model = build(dropout=0.0 if kind == "keras" else 0.2)
+def train(kind, mode, backup, output, kill_at=None):
+    model = build(0.0 if kind == "keras" else 0.2, eager=mode == "eager")
     inputs, targets = small_models.data("classifier")
     if kind == "keras":
         data, more = (inputs, targets), {"batch_size": 2}
@@ -79,7 +78,9 @@ def train(kind, backup, output, kill_at=None):
     history = model.fit(*data, **more, **fit).history
     assert not list(pathlib.Path(backup).glob("*"))
     variables = [*model.variables, *model.optimizer.variables]
-    values = {f"{i} {v.path}": np.asarray(v) for i, v in enumerate(variables)}
+    values = {
+        f"{i} {v.path}": keras.ops.convert_to_numpy(v) for i, v in enumerate(variables)
+    }
     logs = {f"last {name}": history[name][-1] for name in history}
     np.savez(output, **values, **logs)
 
@@ -97,15 +98,15 @@ def in_a_process(*arguments):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def main(folder, kind, *steps):
+def main(folder, kind, mode, *steps):
     folder = pathlib.Path(folder)
-    assert in_a_process(kind, folder / "whole", folder / "whole.npz") == 0
+    assert in_a_process(kind, mode, folder / "whole", folder / "whole.npz") == 0
     for step in steps:
         output, backup = folder / f"{step}.npz", folder / f"backup_{step}"
-        killed = in_a_process(kind, backup, output, step)
+        killed = in_a_process(kind, mode, backup, output, step)
         assert killed == -signal.SIGKILL and not output.exists()
         assert len(list(backup.glob("*.part"))) == step.startswith("writing")
-        assert in_a_process(kind, backup, output) == 0
+        assert in_a_process(kind, mode, backup, output) == 0
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import tensorflow as tf
 from small_runs import build, fit
 
 from keras_align.callbacks.backup_file import BackupFile
+from keras_align.callbacks.position import Position
 from keras_align.training import distribute
 
 
@@ -20,7 +21,7 @@ def main(folder):
     worker = strategy.cluster_resolver.task_id
     folder = pathlib.Path(folder) / str(worker)
     if worker == 1:
-        BackupFile(folder).write((2, 2, 2, 2), {"random": np.zeros(0)})
+        BackupFile(folder).write(Position(2, 2, 2, 2), {"random": np.zeros(0)})
     with strategy.scope():
         model = build()
         model.compile(keras.optimizers.SGD(), "mse", jit_compile=False)

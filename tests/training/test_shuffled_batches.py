@@ -3,7 +3,9 @@
 import keras
 import numpy as np
 import pytest
+from execution import BACKEND
 
+import keras_align
 from keras_align.training import ShuffledBatches
 
 X = {"a": np.arange(10), "b": np.arange(20).reshape(10, 2)}
@@ -57,20 +59,48 @@ def test_the_dataset_has_the_same_batches():
     assert sorted(next(iter(strings))[0].numpy()) == [b"a", b"b"]
 
 
-def test_fit_counts_the_epochs():
-    seen = []
+class Noting(ShuffledBatches):
+    """Notes the epochs of which batches are read."""
 
-    class Noting(ShuffledBatches):
-        def on_epoch_end(self):
-            super().on_epoch_end()
-            seen.append(self.epoch)
+    def __init__(self):
+        super().__init__(X["b"].astype("float32"), Y, 2)
+        self.epochs = []
 
-    inputs = keras.Input((2,))
-    model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
-    model.compile("sgd", "mse", jit_compile=False)
-    batches = Noting(X["b"].astype("float32"), Y, 5)
-    model.fit(batches, epochs=3, shuffle=False, verbose=0)
-    assert seen == sorted(set(seen)) and len(seen) >= 3
+    def __getitem__(self, index):
+        self.epochs.append(self.epoch)
+        return super().__getitem__(index)
+
+
+def fit(batches, epochs, folder=None, **more):
+    """Trains a model that `fit` must build; returns the epochs that were read."""
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse", run_eagerly=BACKEND != "jax", metrics=["mae"])
+    if folder is not None:
+        more["callbacks"] = [keras_align.BackupAndResume(folder, data=batches)]
+    batches.epochs = []
+    model.fit(batches, epochs=epochs, shuffle=False, verbose=0, **more)
+    assert len(batches.epochs) >= len(batches) * len(set(batches.epochs))
+    return list(dict.fromkeys(batches.epochs)), model
+
+
+@pytest.mark.parametrize("with_backup", [False, True])
+def test_fit_counts_the_epochs_from_that_of_the_data(tmp_path, with_backup):
+    batches, folder = Noting(), tmp_path if with_backup else None
+    found, model = fit(batches, 3, folder)
+    assert found == [0, 1, 2] and batches.epoch == 3
+    batches.epoch = 5
+    assert fit(batches, 4, folder, initial_epoch=2)[0] == [5, 6]
+    batches.epochs = []
+    model.fit(batches, epochs=2, shuffle=False, verbose=0)
+    assert list(dict.fromkeys(batches.epochs)) == [7, 8]
+    batches.epoch = 0
+    assert fit(batches, 1, folder)[0] == [0]
+
+
+def test_batches_in_the_order_of_the_arrays():
+    batches = ShuffledBatches(X, Y, 4, drop_remainder=False, shuffle=False)
+    for batches.epoch in (0, 1):
+        np.testing.assert_array_equal(rows(batches), X["a"])
 
 
 @pytest.mark.parametrize(
