@@ -34,7 +34,9 @@ def functions_of(value):
                 member = member.fget
             member = inspect.unwrap(getattr(member, "__func__", member))
             public = not name.startswith("_") or name in ("__init__", "__call__")
-            if public and inspect.isfunction(member):
+            # Aligned layers have the `call` of Keras's, as Keras wrote its signature.
+            of_keras = getattr(member, "__module__", "").startswith("keras.")
+            if public and inspect.isfunction(member) and not of_keras:
                 found.add(member)
     return found
 
@@ -62,15 +64,13 @@ def report(values):
     return sorted(lines)
 
 
-@pytest.mark.xfail(reason="annotations are still being added")
 def test_public_signatures_have_types():
     assert report(public_values(keras_align)) == []
 
 
 def test_signatures_of_keras_internals_and_training_have_types():
     values = [*public_values(keras_internals), keras_align.training.distribute]
-    lines = report(values)
-    assert not [each for each in lines if ".resuming." not in each]  # to come
+    assert report(values) == []
 
 
 def test_missing_types_are_found():

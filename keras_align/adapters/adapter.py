@@ -1,7 +1,7 @@
 """Where an attention class keeps its queries, its keys and its mask."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -13,6 +13,7 @@ from keras_align.adapters import captured, usual_names
 from keras_align.adapters.capturing import calling_method, captured_arguments, watched
 from keras_align.adapters.tokens_of_call import USUAL, TokensOfCall
 from keras_align.adapters.usual_names import check_parameter, first_number
+from keras_align.divergences.numerics import Tensor
 
 _ATTEND = keras_internals.COMPUTE_ATTENTION
 
@@ -97,7 +98,9 @@ class AttentionAdapter(TokensOfCall):
 
     def projections(self, layer: keras.layers.Layer) -> list[keras.layers.Layer]:
         """The layers whose weights make queries and keys, as a list."""
-        pairs = [(self._query, self._key)] if self._query else usual_names.PROJECTIONS
+        pairs: tuple[tuple[str, str], ...] = usual_names.PROJECTIONS
+        if self._query and self._key:
+            pairs = ((self._query, self._key),)
         for names in pairs:
             found = [getattr(layer, name, None) for name in names]
             if all(isinstance(each, keras.layers.Layer) for each in found):
@@ -155,7 +158,7 @@ class AttentionAdapter(TokensOfCall):
 
     def capture(
         self, layer: keras.layers.Layer
-    ) -> AbstractContextManager[list[tuple[Any, Any]]]:
+    ) -> AbstractContextManager[list[tuple[Tensor, Tensor]]]:
         """Context manager that notes queries and keys while the layer is called.
 
         Args:
@@ -174,7 +177,9 @@ class AttentionAdapter(TokensOfCall):
         return captured.converted(pairs, lambda x: ops.transpose(x, (0, 2, 1, 3)))
 
     @contextlib.contextmanager
-    def captured_projections(self, layer):
+    def captured_projections(
+        self, layer: keras.layers.Layer
+    ) -> Iterator[list[tuple[Tensor, Tensor]]]:
         """As `capture`, from the outputs of the projections."""
         query, key = self.projections(layer)
         queries, keys, pairs = [], [], []
@@ -194,6 +199,6 @@ class AttentionAdapter(TokensOfCall):
         call: Callable[..., Any],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-    ) -> tuple[Any, Any]:
+    ) -> tuple[Any, Tensor | None]:
         """Outputs of a call, and its attention weights `(B, N, T, S)` or `None`."""
         return call(*args, **kwargs), None

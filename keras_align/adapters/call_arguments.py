@@ -2,6 +2,12 @@
 
 import contextlib
 import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+
+from keras_align.adapters.tokens_of_call import TokensOfCall
 
 _BY_POSITION = (
     inspect.Parameter.POSITIONAL_ONLY,
@@ -10,7 +16,9 @@ _BY_POSITION = (
 
 
 @contextlib.contextmanager
-def noted_self_attention(layer, adapter):
+def noted_self_attention(
+    layer: keras.layers.Layer, adapter: TokensOfCall
+) -> Iterator[list[bool]]:
     """Notes of every call of a layer whether its queries and keys are of one input.
 
     As `AdaptedAttention` does for itself, in `__call__`, before casts make two tensors
@@ -24,9 +32,10 @@ def noted_self_attention(layer, adapter):
     Yields:
         List, empty at first, of bools.
     """
-    cls, noted = type(layer), []
+    cls: Any = type(layer)
+    noted: list[bool] = []
 
-    def call(self, *args, **kwargs):
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         given = arguments_by_name(cls.call.__get__(self), args, kwargs)
         noted.append(adapter.is_self_attention(self, given))
         return cls.__call__(self, *args, **kwargs)
@@ -44,7 +53,9 @@ def noted_self_attention(layer, adapter):
         layer.__class__ = cls
 
 
-def arguments_by_name(call, args, kwargs):
+def arguments_by_name(
+    call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, Any]:
     """The arguments of a call by the names of its signature, and in its order.
 
     What the signature does not know, as a `training` that Keras takes for itself, is

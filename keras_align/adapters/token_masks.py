@@ -1,14 +1,20 @@
 """Which tokens take part in the alignment."""
 
 import functools
+from typing import Any
 
 import keras
 from keras import ops
 
+from keras_align.divergences.numerics import Tensor
+
 
 def token_masks(
-    query_mask=None, key_mask=None, attention_mask=None, self_attention=False
-):
+    query_mask: Tensor | None = None,
+    key_mask: Tensor | None = None,
+    attention_mask: Tensor | None = None,
+    self_attention: bool = False,
+) -> tuple[Tensor | None, Tensor | None]:
     """Which queries and keys are real tokens.
 
     A key is real if some query may attend to it, a query if it may attend to some key.
@@ -39,7 +45,7 @@ def token_masks(
     return query_mask, key_mask
 
 
-def boolean_mask(mask, additive):
+def boolean_mask(mask: Tensor, additive: bool) -> Tensor:
     """A mask as booleans.
 
     Args:
@@ -52,7 +58,7 @@ def boolean_mask(mask, additive):
     return ops.cast(mask, "bool")
 
 
-def masks_of_list(masks):
+def masks_of_list(masks: Any) -> tuple[Tensor | None, Tensor | None]:
     """Masks of queries and of keys from those of a list `[query, value, key]`.
 
     Args:
@@ -64,7 +70,7 @@ def masks_of_list(masks):
     return query_mask, functools.reduce(both, others, None)
 
 
-def both(mask, other):
+def both(mask: Tensor | None, other: Tensor | None) -> Tensor | None:
     """The tokens that are real in two masks, either of which may be `None`."""
     if mask is None or other is None:
         return other if mask is None else mask

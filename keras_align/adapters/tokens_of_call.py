@@ -11,6 +11,7 @@ from keras_align.adapters.token_masks import (
     masks_of_list,
     token_masks,
 )
+from keras_align.divergences.numerics import Tensor
 
 USUAL = "usual"
 
@@ -45,7 +46,7 @@ class TokensOfCall:
             return all(each is first for each in others)
         return query in arguments and arguments[source] is arguments[query]
 
-    def queries(self, arguments: dict[str, Any]) -> Any:
+    def queries(self, arguments: dict[str, Any]) -> Tensor:
         """The argument of a call with the tokens of which queries are made."""
         return arguments.get(self._names(arguments)[0])
 
@@ -53,7 +54,7 @@ class TokensOfCall:
         """Names of the arguments with the tokens of queries and of keys."""
         given = [name for name, x in arguments.items() if x is not None]
         query = "query" if "query" in given else next(iter(given), None)
-        names = [self._key_source]
+        names: tuple[str | None, ...] = (self._key_source,)
         if self._key_source == USUAL:
             names = usual_names.KEY_SOURCE
         return query, next((name for name in names if name in given), query)
@@ -63,7 +64,7 @@ class TokensOfCall:
         layer: keras.layers.Layer,
         arguments: dict[str, Any],
         self_attention: bool,
-    ) -> tuple[Any, Any]:
+    ) -> tuple[Tensor | None, Tensor | None]:
         """Which queries and keys of a call are real tokens.
 
         Args:
@@ -79,24 +80,31 @@ class TokensOfCall:
         masks = self.masks_of_call(layer, arguments, self_attention)
         return token_masks(*masks, self_attention)
 
-    def masks_of_call(self, layer, arguments, self_attention):
+    def masks_of_call(
+        self,
+        layer: keras.layers.Layer,
+        arguments: dict[str, Any],
+        self_attention: bool,
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         """The masks `(B, T)` and `(B, S)` of a call, and that of its attention."""
         query, source = self._names(arguments)
         if isinstance(arguments.get(query), (list, tuple)):
-            mask = arguments.get("mask" if self._mask == USUAL else self._mask)
-            return *masks_of_list(mask), None
+            name = "mask" if self._mask == USUAL else self._mask
+            return *masks_of_list(name and arguments.get(name)), None
         key_mask = arguments.get(f"{source}_mask")
         if source in ("key", "value"):  # no query attends to a key without its value
             key_mask = both(arguments.get("key_mask"), arguments.get("value_mask"))
         mask = self.attention_mask(arguments, self_attention)
         return arguments.get(f"{query}_mask"), key_mask, mask
 
-    def attention_mask(self, arguments, self_attention):
+    def attention_mask(
+        self, arguments: dict[str, Any], self_attention: bool
+    ) -> Tensor | None:
         """The mask of a call as booleans, with two axes or more for the tokens."""
         names = [self._mask]
         if self._mask == USUAL:
             names = ["attention_mask", "mask"] if self_attention else ["attention_mask"]
-        given = (arguments.get(name) for name in names)
+        given = (arguments.get(name) for name in names if name)
         mask = next((each for each in given if each is not None), None)
         if mask is None:
             return None

@@ -2,6 +2,10 @@
 
 import inspect
 import numbers
+from collections.abc import Iterable
+from typing import Any, TypeGuard
+
+import keras
 
 from keras_align import keras_internals
 
@@ -41,13 +45,13 @@ KEY_SOURCE = (
 )
 
 
-def first_number(layer, names):
+def first_number(layer: keras.layers.Layer, names: Iterable[str]) -> int | None:
     """The first integer that a layer has under one of the names, or `None`."""
     values = (getattr(layer, name, None) for name in names)
     return next((int(value) for value in values if _is_integer(value)), None)
 
 
-def check_parameter(layer, argument, name):
+def check_parameter(layer: keras.layers.Layer, argument: str, name: str) -> None:
     """Raises ValueError unless an adapter's argument names one of `layer.call`."""
     parameters = inspect.signature(layer.call).parameters
     kinds = {each.kind for each in parameters.values()}
@@ -59,5 +63,5 @@ def check_parameter(layer, argument, name):
         )
 
 
-def _is_integer(value):
+def _is_integer(value: Any) -> TypeGuard[int]:
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)

@@ -86,13 +86,13 @@ class AdversarialAlignment(EarlierNames, Alignment):
             return self._adversarial(pair, query_mask, key_mask)
         constant = [ops.stop_gradient(x) for x in pair]
         value = self._adversarial(constant, query_mask, key_mask)
-        logits = map(self.discriminator.with_constant_weights, pair)
-        confusion = divergences.confusion(*logits, query_mask, key_mask)
+        of_query, of_key = map(self.discriminator.with_constant_weights, pair)
+        confusion = divergences.confusion(of_query, of_key, query_mask, key_mask)
         return value + (confusion - ops.stop_gradient(confusion))
 
     def _adversarial(self, pair, query_mask, key_mask):
-        logits = map(self.discriminator, pair)
-        return divergences.adversarial(*logits, query_mask, key_mask)
+        of_query, of_key = map(self.discriminator, pair)
+        return divergences.adversarial(of_query, of_key, query_mask, key_mask)
 
     def get_config(self) -> dict:
         return {

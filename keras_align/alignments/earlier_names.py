@@ -1,14 +1,18 @@
 """The names that arguments had in files of earlier versions."""
 
+from typing import Any
+
+from keras import layers
+
 # In 0.1.0, also with the name of a network before them.
 _EARLIER, _CURRENT = "learning_speed", "learning_rate_multiplier"
 
 
-class EarlierNames:
+class EarlierNames(layers.Layer):
     """Mixin of a layer whose `from_config` also reads configs of earlier versions."""
 
     @classmethod
-    def from_config(cls, config: dict):
+    def from_config(cls, config: dict) -> Any:
         current = {_current_name(name): value for name, value in config.items()}
         return super().from_config(current)
 

@@ -16,7 +16,7 @@ _WARMUPS = {
 
 
 class AlignmentWeightSchedule(keras.callbacks.Callback):
-    """Brings the weights of the alignments up to their values while training begins.
+    """Raises the weights of the alignments to their values while training begins.
 
     Every aligned layer's loss is multiplied by a factor: 0 before `start_step`, then
     rising to 1 within `warmup_steps`. It is a variable, so nothing is traced again
@@ -51,7 +51,9 @@ class AlignmentWeightSchedule(keras.callbacks.Callback):
     0.25
     """
 
-    def __init__(self, warmup_steps=0, warmup="linear", start_step=0):
+    def __init__(
+        self, warmup_steps: int = 0, warmup: str = "linear", start_step: int = 0
+    ) -> None:
         super().__init__()
         checks.count("warmup_steps", warmup_steps)
         checks.count("start_step", start_step)
@@ -60,7 +62,7 @@ class AlignmentWeightSchedule(keras.callbacks.Callback):
         self.start_step = start_step
         self._factors, self._finished = [], False
 
-    def factor(self, step):
+    def factor(self, step: int) -> float:
         """The factor of the weights in the optimizer's step `step`, from 0."""
         if step < self.start_step:
             return 0.0
@@ -68,7 +70,7 @@ class AlignmentWeightSchedule(keras.callbacks.Callback):
             return 1.0
         return _WARMUPS[self.warmup]((step - self.start_step) / self.warmup_steps)
 
-    def set_model(self, model):
+    def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
         layers = keras_internals.flattened(model)
         aligned = [x for x in layers if isinstance(x, AlignedAttention) and x.alignment]
@@ -79,10 +81,10 @@ class AlignmentWeightSchedule(keras.callbacks.Callback):
             )
         self._factors = [layer.alignment_factor for layer in aligned]
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         self._finished = False
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
         if self._finished:
             return  # on JAX a look at the optimizer costs a copy of its state
         model = self.model
@@ -92,7 +94,7 @@ class AlignmentWeightSchedule(keras.callbacks.Callback):
         self._assign(sum(factors) / len(factors))
         self._finished = begin // each >= self.start_step + self.warmup_steps
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict | None = None) -> None:
         self._assign(1.0)  # for a `fit` without the schedule
 
     def _assign(self, value):

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import warnings
+from typing import Any, Literal
 
 import keras
 
@@ -82,10 +83,10 @@ class BackupAndResume(keras.callbacks.Callback):
     def __init__(
         self,
         backup_dir: str | os.PathLike,
-        save_freq: int | str = "epoch",
-        data=None,
+        save_freq: int | Literal["epoch"] = "epoch",
+        data: Any = None,
         delete_checkpoint: bool = True,
-    ):
+    ) -> None:
         super().__init__()
         checks.local_folder("backup_dir", backup_dir)
         if save_freq != "epoch":
@@ -94,17 +95,18 @@ class BackupAndResume(keras.callbacks.Callback):
         self.save_freq, self.data = save_freq, data
         self.delete_checkpoint = delete_checkpoint
         self._file, self._is_training = BackupFile(backup_dir), False
+        self._skipped: SkippedBatches | None = None
 
     @property
     def file(self) -> pathlib.Path:
         """Path of the backup."""
         return self._file.path
 
-    def set_model(self, model):
+    def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
         self._trained = model  # on JAX a look at `self.model` costs a copy of its state
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         self._epoch, self._done, self._logs = 0, 0, {}
         self._interrupted = self._diverged = self._ran = False
         self._skipped, self._is_training = None, True
@@ -120,7 +122,7 @@ class BackupAndResume(keras.callbacks.Callback):
         else:
             self._save(0, 0)  # a folder that cannot be written shows now
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         keras_internals.begin_at_epoch(self._trained, None)  # of this `fit` alone
         if self._skipped is not None and epoch != self._position.epoch:
             raise ValueError(
@@ -131,28 +133,28 @@ class BackupAndResume(keras.callbacks.Callback):
         self._epoch, self._done, self._ran = epoch, 0, True
         self._data_epoch = getattr(self.data, "epoch", -1)
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
         if self._skipped is not None:
             self._skipped.skip_next_step()
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         before, self._done, self._logs = self._done, batch + 1, logs or {}
         if self._skipped is not None:
-            self._end_skipped_step(is_first=before == 0)
+            self._end_skipped_step(self._skipped, is_first=before == 0)
         elif self._trained.stop_training:
             self._interrupt()
         elif self._is_due(before):
             self._save(self._epoch, self._done)
 
-    def on_test_begin(self, logs=None):
+    def on_test_begin(self, logs: dict | None = None) -> None:
         if self._is_training and self._trained.stop_training:
             self._interrupt()  # the metrics are still those of training
 
-    def on_test_end(self, logs=None):
+    def on_test_end(self, logs: dict | None = None) -> None:
         if self._is_training and self._trained.stop_training:
             self._interrupt()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         if self._trained.stop_training and not self._has_ended():
             self._interrupt()
             return
@@ -163,7 +165,7 @@ class BackupAndResume(keras.callbacks.Callback):
         if epoch + 1 == self.params.get("epochs"):
             self._interrupted = False  # too late to matter
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict | None = None) -> None:
         keras_internals.begin_at_epoch(self._trained, None)
         self._is_training = False
         finished = self._ran and not (self._interrupted or self._diverged)
@@ -232,9 +234,9 @@ class BackupAndResume(keras.callbacks.Callback):
             self._position, self._values = position, values
             self._skipped = SkippedBatches(self._trained, position.logs)
 
-    def _end_skipped_step(self, is_first):
+    def _end_skipped_step(self, skipped: SkippedBatches, is_first: bool) -> None:
         """Undoes what callbacks changed, and the first step, which was computed."""
-        self._skipped.check_skipped()
+        skipped.check_skipped()
         is_last = self._done >= self._position.batch
         if is_first or is_last:
             training_state.restore(self.model, self._values, self.file)

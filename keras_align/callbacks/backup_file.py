@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pathlib
+from typing import Any
 
 import numpy as np
 
@@ -33,14 +34,15 @@ class BackupFile:
         """A sentence for messages about a backup that was not written."""
         return " The last good backup is kept." if self.path.exists() else ""
 
-    def write(self, position: Position, values: dict[str, np.ndarray]):
+    def write(self, position: Position, values: dict[str, np.ndarray]) -> None:
         """Replaces the file."""
-        position = np.array(json.dumps(dataclasses.asdict(position)))
+        text = np.array(json.dumps(dataclasses.asdict(position)))
+        arrays: dict[str, Any] = {"position": text, **values}
         partial = self.path.with_name(self.NAME + self.PARTIAL)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with partial.open("w+b") as file:
-                np.savez(file, position=position, **values)
+                np.savez(file, **arrays)
                 file.seek(0)
                 file.write(hashlib.file_digest(file, "sha256").digest())
                 file.flush()
@@ -74,11 +76,11 @@ class BackupFile:
             values = dict(archive)
         return Position(**json.loads(str(values.pop("position")))), values
 
-    def delete(self):
+    def delete(self) -> None:
         """Deletes the file if there is one."""
         self.path.unlink(missing_ok=True)
 
-    def delete_partial(self):
+    def delete_partial(self) -> None:
         """Deletes what processes left that were killed while they wrote."""
         for partial in self.path.parent.glob(f"{self.NAME}*{self.PARTIAL}"):
             partial.unlink(missing_ok=True)

@@ -1,6 +1,11 @@
 """Where a run of training was, and whether another can go on there."""
 
 import dataclasses
+import pathlib
+from typing import Any
+
+import keras
+import numpy as np
 
 from keras_align import keras_internals
 
@@ -24,7 +29,7 @@ class Position:
     logs: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
-def check_data(data, save_freq):
+def check_data(data: Any, save_freq: int | str) -> None:
     """Raises unless the order of the data is known, or only that of epochs matters."""
     is_ordered = hasattr(data, "epoch") and hasattr(data, "__len__")
     if not is_ordered and (data is not None or save_freq != "epoch"):
@@ -42,7 +47,9 @@ def check_data(data, save_freq):
         )
 
 
-def check_workers(model, position, file):
+def check_workers(
+    model: keras.Model, position: Position | None, file: pathlib.Path
+) -> None:
     """Raises unless all processes that train the model found the same position."""
     row = [-2] * 4
     if position is not None:
@@ -50,7 +57,7 @@ def check_workers(model, position, file):
     check_same_position(keras_internals.gather_from_workers(model, row), file)
 
 
-def check_same_position(rows, file):
+def check_same_position(rows: np.ndarray, file: pathlib.Path) -> None:
     """Raises unless all rows, one for each process, are equal."""
     if (rows != rows[0]).any():
         raise ValueError(
@@ -60,7 +67,7 @@ def check_same_position(rows, file):
         )
 
 
-def steps_of_epoch(steps, data):
+def steps_of_epoch(steps: int | None, data: Any) -> int | None:
     """The number of batches that `fit` takes in an epoch, `None` if it is unknown.
 
     Args:
@@ -81,7 +88,13 @@ def steps_of_epoch(steps, data):
     return len(data)
 
 
-def check_rest(position, data, file, epochs, steps_per_execution):
+def check_rest(
+    position: Position,
+    data: Any,
+    file: pathlib.Path,
+    epochs: int | None,
+    steps_per_execution: int,
+) -> None:
     """Raises unless this `fit` can go on at a position."""
     start_anew = "Take another `backup_dir`, or delete it to start anew."
     length = -1 if data is None else len(data)

@@ -1,5 +1,7 @@
 """Batches that `fit` reads without training on them."""
 
+from typing import Any
+
 import keras
 
 
@@ -20,23 +22,23 @@ class SkippedBatches:
         self._model, self._logs = model, logs
         self._is_first, self._is_pending = True, False
 
-    def skip_next_step(self):
+    def skip_next_step(self) -> None:
         """Replaces `model.train_function` for the step that begins."""
         model, train = self._model, self._model.train_function
 
-        def skip(*arguments):
+        def skip(*arguments: Any) -> Any:
             model.train_function, self._is_pending = train, False
             *state, batches = arguments  # JAX alone has a state
             if self._is_first:
                 self._is_first, result = False, train(*arguments)
-                state = result[1:] if state else ()
+                state = list(result[1:]) if state else []
             else:
                 _read(batches, model.steps_per_execution)
             return (dict(self._logs), *state) if state else dict(self._logs)
 
         self._is_pending, model.train_function = True, skip
 
-    def check_skipped(self):
+    def check_skipped(self) -> None:
         """Raises unless `fit` has called the function since."""
         if self._is_pending:
             raise RuntimeError(

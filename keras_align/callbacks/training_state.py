@@ -1,5 +1,9 @@
 """The variables that a run of training consists of."""
 
+import pathlib
+from collections.abc import Iterable
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -19,7 +23,7 @@ def prepare(model: keras.Model) -> tuple[str, ...]:
     return tuple(variables(model))
 
 
-def variables(model: keras.Model, with_metrics: bool = False) -> dict:
+def variables(model: keras.Model, with_metrics: bool = False) -> dict[str, Any]:
     """The variables of a model, its optimizers and metrics, by group and index."""
     groups = {"model": model.variables, "optimizer": model.optimizer.variables}
     groups["seed"] = [keras_internals.global_seed()]
@@ -61,7 +65,12 @@ def values(model: keras.Model, with_metrics: bool) -> dict[str, np.ndarray]:
     return {**found, "random": keras_internals.random_state()}
 
 
-def restore(model, saved, file, with_metrics=True):
+def restore(
+    model: keras.Model,
+    saved: dict[str, np.ndarray],
+    file: pathlib.Path,
+    with_metrics: bool = True,
+) -> None:
     """Assigns what `values` returned; `file` is named in errors."""
     state = variables(model, with_metrics)
     wanted = {
@@ -82,7 +91,7 @@ def _array(variable):
     return value.astype("float32") if str(value.dtype) == "bfloat16" else value
 
 
-def not_finite(model, values):
+def not_finite(model: keras.Model, values: dict[str, np.ndarray]) -> str | None:
     """The path of a weight that has diverged, or `None`.
 
     Weights that are not trained may hold an infinity for good, as masks do.
@@ -102,14 +111,16 @@ def not_finite(model, values):
     return None
 
 
-def check_same(state, saved, file):
+def check_same(
+    state: dict[str, keras.Variable], saved: dict[str, np.ndarray], file: pathlib.Path
+) -> None:
     """Raises unless arrays of a file have the names and shapes of the variables."""
     shapes = {name: tuple(variable.shape) for name, variable in state.items()}
     others = {name: value.shape for name, value in saved.items()}
     if shapes != others:
         names = {name: f"{state[name].path} {shape}" for name, shape in shapes.items()}
-        differing = sorted(set(shapes.items()) ^ set(others.items()))[:4]
-        differing = [names.get(name, f"{name} {shape}") for name, shape in differing]
+        pairs = sorted(set(shapes.items()) ^ set(others.items()))[:4]
+        differing = [names.get(name, f"{name} {shape}") for name, shape in pairs]
         raise ValueError(
             f"The backup {file} is of another model or optimizer. "
             "Take another `backup_dir`, or delete it to start anew. "
@@ -117,7 +128,7 @@ def check_same(state, saved, file):
         )
 
 
-def check_complete(model, names):
+def check_complete(model: keras.Model, names: Iterable[str]) -> None:
     """Raises if variables were created since those called `names` were restored."""
     new = sorted(set(variables(model)) - set(names))
     if new:

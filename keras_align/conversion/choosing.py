@@ -3,6 +3,7 @@
 import numbers
 import re
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import keras
 import numpy as np
@@ -11,10 +12,10 @@ from keras_align.conversion.finding import registration_hint
 from keras_align.conversion.swapping import checked
 
 _SEQUENCES = list, tuple, range, np.ndarray
-_One = (
+_One: TypeAlias = (
     str | re.Pattern | int | keras.layers.Layer | Callable[[keras.layers.Layer], bool]
 )
-Choice = _One | Sequence[_One] | None
+Choice: TypeAlias = _One | Sequence[_One] | None
 
 
 def assign(found, others, alignment, alignment_weight, layers):

@@ -11,6 +11,7 @@ models, keras-hub tasks) stay as they are.
 import contextlib
 import functools
 import warnings
+from typing import Any
 
 import keras
 
@@ -26,19 +27,21 @@ from keras_align.conversion.finding import find_attention, holders
 from keras_align.conversion.supported import is_aligned, is_supported, plain_class
 from keras_align.conversion.swapping import make_aligned, options
 
-_PENDING = "_pending_alignments"
+_PENDING = "keras_align_pending"  # key in `vars` of a layer
 # Methods that a container has in the place of those of its class.
 _METHODS = {"save_to_preset": presets.save_to_preset, **lora.METHODS}
 
 
-class AlignedContainer:
+class AlignedContainer(keras.layers.Layer):
     """What a container of aligned attention has beyond its plain class.
 
     Class attributes:
         contained_class: the class that it extends.
     """
 
-    def get_config(self):
+    contained_class: type[keras.layers.Layer]
+
+    def get_config(self) -> dict[str, Any]:
         """The plain config; under one more key the plain class and the alignments."""
         with _plain_class(self):
             config, cls = self.get_config(), type(self)
@@ -50,17 +53,17 @@ class AlignedContainer:
         }
         return {**config, KEY: {"host": plain, **_attention_of(self)}}
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         load, arguments = super().__reduce__()  # `load` is a method of the class
         return getattr(plain_class(type(self)), load.__name__), arguments
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Any:
         if KEY not in config:  # the config of a plain layer
             return super().from_config(config)
         own = {key: value for key, value in config.items() if key != KEY}
         plain = {**config[KEY]["host"], "config": own}
-        known = {}  # a class that is at hand needs no registration
+        known = {}  # the class itself, which then needs no registration
         if hasattr(cls, "contained_class"):
             known[plain["class_name"]] = plain_class(cls)
         layer = keras.saving.deserialize_keras_object(plain, custom_objects=known)
@@ -94,7 +97,7 @@ def needs_container(layer):
 def make_container(layer):
     """Lets the layer's config carry the alignment of the attention inside it."""
     if not isinstance(layer, AlignedContainer):
-        layer.__class__ = _container_class(type(layer))
+        layer.__class__ = _container_class(layer.__class__)
 
 
 def unmake_container(layer):

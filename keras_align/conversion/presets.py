@@ -61,7 +61,7 @@ def _alias(plain, aligned):
         "__qualname__": plain.__qualname__,
         "plain": plain,
     }
-    return _alias_type(type(plain))(plain.__name__, (aligned,), names)
+    return _alias_type(plain.__class__)(plain.__name__, (aligned,), names)
 
 
 @functools.cache

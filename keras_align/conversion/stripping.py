@@ -3,13 +3,15 @@
 import contextlib
 from collections.abc import Iterator
 
+import keras
+
 from keras_align import keras_internals
 from keras_align.conversion.containers import (
     AlignedContainer,
     make_container,
     unmake_container,
 )
-from keras_align.conversion.finding import Model, find_attention, holders
+from keras_align.conversion.finding import Found, Model, find_attention, holders
 from keras_align.conversion.recompiling import compilations, recompile
 from keras_align.conversion.supported import plain_class
 from keras_align.conversion.swapping import make_plain, snapshot
@@ -85,7 +87,9 @@ def without_alignment(model: Model) -> Iterator[Model]:
         yield model
 
 
-def _to_strip(model, missing_ok=False):
+def _to_strip(
+    model: keras.layers.Layer, missing_ok: bool = False
+) -> tuple[list[Found], list[AlignedContainer]]:
     """The aligned layers, as found, and the containers of a model."""
     found, _ = find_attention(model)
     aligned = [each for each in found if isinstance(each.layer, AlignedAttention)]

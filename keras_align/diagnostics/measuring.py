@@ -1,7 +1,9 @@
 """How far queries and keys of a model are apart, measured on data."""
 
 from dataclasses import dataclass
+from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -20,20 +22,20 @@ class AlignmentMeasure:
         bandwidths: dict, from layer path to the bandwidth of the kernel.
     """
 
-    per_layer: dict
-    bandwidths: dict
+    per_layer: dict[str, np.ndarray]
+    bandwidths: dict[str, float]
 
     @property
-    def values(self):
+    def values(self) -> np.ndarray:
         """Float array `(layers, N)`, for layers of equally many heads."""
         return np.stack(list(self.per_layer.values()))
 
     @property
-    def total(self):
+    def total(self) -> float:
         """Sum over all heads and layers, the number that the paper reports."""
         return float(sum(values.sum() for values in self.per_layer.values()))
 
-    def __str__(self):
+    def __str__(self) -> str:
         rows = [
             (path, f"{self.bandwidths[path]:.3g}")
             + tuple(f"{f(values):.4f}" for f in (np.sum, np.mean, np.min, np.max))
@@ -47,11 +49,16 @@ class AlignmentMeasure:
 
 
 def measure_alignment(
-    model, inputs, bandwidth=None, batch_size=32, max_tokens=2048, seed=0
-):
+    model: keras.layers.Layer,
+    inputs: Any,
+    bandwidth: float | None = None,
+    batch_size: int = 32,
+    max_tokens: int = 2048,
+    seed: int = 0,
+) -> AlignmentMeasure:
     """Measures how far queries and keys of each attention layer and head are apart.
 
-    The real tokens of all samples are pooled: each head has one cloud of queries and
+    The real tokens of all samples are pooled: each head has one set of queries and
     one of keys, and the number is the unbiased estimate (Gretton et al. 2012, eq. 3) of
     their squared MMD, `E[k(q, q')] + E[k(k, k')] - 2 E[k(q, k)]` with
     `k(x, y) = exp(-|x - y|^2 / (2 bandwidth^2))`. It is about 0, and may be below, for
@@ -66,7 +73,7 @@ def measure_alignment(
         bandwidth: float > 0, or `None`, the default, for the square root of the head
             size.
         batch_size: int > 0. Defaults to `32`.
-        max_tokens: int > 1, most queries and keys in a cloud. Defaults to `2048`.
+        max_tokens: int > 1, most queries and keys of a head. Defaults to `2048`.
         seed: int, of the sample. Defaults to `0`.
 
     Returns:
@@ -90,21 +97,22 @@ def measure_alignment(
         )
     if bandwidth is not None:
         checks.positive("bandwidth", bandwidth)
-    clouds, bandwidths = {}, {}
+    pooled, bandwidths = {}, {}
     for path, record in records(model, inputs, batch_size, scores=False):
         bandwidths[path] = float(bandwidth or record.query.shape[-1] ** 0.5)
-        if path not in clouds:
-            clouds[path] = _Cloud(max_tokens, seed), _Cloud(max_tokens, seed)
-        clouds[path][0].add(record.query, record.query_mask)
-        clouds[path][1].add(record.key, record.key_mask)
+        if path not in pooled:
+            pooled[path] = [_TokenSample(max_tokens, seed) for _ in range(2)]
+        queries, keys = pooled[path]
+        queries.add(record.query, record.query_mask)
+        keys.add(record.key, record.key_mask)
     per_layer = {
         path: _discrepancies(query.tokens, key.tokens, bandwidths[path])
-        for path, (query, key) in clouds.items()
+        for path, (query, key) in pooled.items()
     }
     return AlignmentMeasure(per_layer, bandwidths)
 
 
-class _Cloud:
+class _TokenSample:
     """Uniform sample, without replacement, of the real tokens of all batches."""
 
     def __init__(self, size, seed):
@@ -123,7 +131,7 @@ class _Cloud:
 
 
 def _discrepancies(query, key, bandwidth):
-    """Unbiased MMD of every head of `(tokens, N, H)` clouds, one head at a time."""
+    """Unbiased MMD of every head of samples `(tokens, N, H)`, one head at a time."""
     if not (len(query) and len(key)):
         raise ValueError("Argument `inputs` must hold at least one real token.")
     values = [

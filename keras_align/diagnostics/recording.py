@@ -2,8 +2,11 @@
 
 import contextlib
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from typing import Any
 
+import keras
 import numpy as np
 from keras import ops, tree
 
@@ -39,10 +42,12 @@ class AttentionRecord:
     scores: np.ndarray | None
 
 
-def record_attention(model, inputs, batch_size=32):
+def record_attention(
+    model: keras.layers.Layer, inputs: Any, batch_size: int = 32
+) -> dict[str, AttentionRecord]:
     """Records queries, keys and attention weights of a model on data.
 
-    The model runs in inference mode; nothing stays behind on its layers. All records
+    The model runs in inference mode; its layers are afterwards as before. All records
     are kept in memory, so choose few samples.
 
     Args:
@@ -65,13 +70,15 @@ def record_attention(model, inputs, batch_size=32):
     >>> tuple(records["attention"].scores.shape)
     (4, 2, 5, 5)
     """
-    parts = {}
+    found: dict[str, list[AttentionRecord]] = {}
     for path, record in records(model, inputs, batch_size, scores=True):
-        parts.setdefault(path, []).append(record)
-    return {path: _concatenate(records) for path, records in parts.items()}
+        found.setdefault(path, []).append(record)
+    return {path: _concatenate(of_batches) for path, of_batches in found.items()}
 
 
-def records(model, inputs, batch_size, scores):
+def records(
+    model: keras.layers.Layer, inputs: Any, batch_size: int, scores: bool
+) -> Iterator[tuple[str, AttentionRecord]]:
     """Yields path and `AttentionRecord` of every call in every batch."""
     total = 0
     for batch in _batches(model, inputs, batch_size):
@@ -116,8 +123,8 @@ def _batches(model, inputs, batch_size):
             f"Received: texts for '{model.name}'"
         )
     for start in range(0, sizes.pop(), batch_size):
-        part = slice(start, start + batch_size)
-        batch = tree.map_structure(lambda leaf, part=part: leaf[part], inputs)
+        rows = slice(start, start + batch_size)
+        batch = tree.map_structure(lambda leaf, rows=rows: leaf[rows], inputs)
         if texts:
             # Alone, a pair of columns would be taken for texts and their labels.
             labels = (None,) if isinstance(batch, tuple) else ()
@@ -159,18 +166,17 @@ def _recording_call(found, adapter, self_attention, calls, scores, original):
         heads = adapter.num_heads(layer)
         for query, key, *masks in masked_pairs(adapter, layer, given, same, pairs):
             key = ops.repeat(key, heads // key.shape[2], axis=2)
-            calls.append((found.path, _make_record(query, key, *masks, weights)))
+            calls.append((found.path, _make_record(query, key, masks, weights)))
         return outputs
 
     return call
 
 
-def _make_record(query, key, query_mask, key_mask, scores):
+def _make_record(query, key, masks, scores):
     query, key = _numpy(query), _numpy(key)
+    query_mask, key_mask = map(_mask, masks, (query, key))
     scores = None if scores is None else _numpy(scores)
-    return AttentionRecord(
-        query, key, _mask(query_mask, query), _mask(key_mask, key), scores
-    )
+    return AttentionRecord(query, key, query_mask, key_mask, scores)
 
 
 def _numpy(tensor):
@@ -189,9 +195,8 @@ def _concatenate(records):
         field.name: [getattr(record, field.name) for record in records]
         for field in fields(AttentionRecord)
     }
-    return AttentionRecord(
-        **{
-            name: None if parts[0] is None else np.concatenate(parts)
-            for name, parts in columns.items()
-        }
-    )
+    joined: dict[str, Any] = {
+        name: None if arrays[0] is None else np.concatenate(arrays)
+        for name, arrays in columns.items()
+    }
+    return AttentionRecord(**joined)

@@ -2,6 +2,7 @@
 
 import html
 import math
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
 
 import keras
@@ -120,7 +121,11 @@ def alignment_report(model: keras.layers.Layer) -> AlignmentReport:
     return AlignmentReport(tuple(_row(each) for each in [*supported, *others]))
 
 
-def format_table(titles, rows, right_aligned=()):
+def format_table(
+    titles: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    right_aligned: Collection[int] = (),
+) -> list[str]:
     """Lines of a text table.
 
     Args:
@@ -143,18 +148,17 @@ def format_table(titles, rows, right_aligned=()):
 
 def _row(found):
     layer = found.layer
-    name = type(layer).__name__
     if not is_supported(layer):
-        return LayerReport(found.path, name, *[None] * 4, 0, why_unsupported(layer))
+        return _without_alignment(found, why_unsupported(layer))
     try:
         shape = num_heads(layer), head_size(layer) if layer.built else None
         if layer.built and not is_aligned(layer):
             check_layer(layer)
     except ValueError as error:  # as an adapter that does not fit: see `align_model`
-        return LayerReport(found.path, name, *[None] * 4, 0, str(error))
+        return _without_alignment(found, str(error))
     if not is_aligned(layer):
         note = "plain" if layer.built else "plain, not built"
-        return LayerReport(found.path, name, *shape, None, None, 0, note)
+        return _without_alignment(found, note, *shape)
     weight = layer.alignment_options["alignment_weight"]
     alignment = type(layer.alignment).__name__.removesuffix("Alignment")
     own = layer.alignment.weights
@@ -162,7 +166,13 @@ def _row(found):
     note = "" if has_trainable_projections(layer) else "frozen"
     if own and not added:
         note = note or "alignment frozen"
+    name = type(layer).__name__
     return LayerReport(found.path, name, *shape, alignment, weight, added, note)
+
+
+def _without_alignment(found, note, heads=None, size=None):
+    name = type(found.layer).__name__
+    return LayerReport(found.path, name, heads, size, None, None, 0, note)
 
 
 def _text(value):

@@ -36,7 +36,7 @@ def training_of_call() -> bool | None:
     return None if context is None else context.get_value("training")
 
 
-def notes_of_step() -> dict[str, Any]:
+def notes_of_step() -> dict[int, Any]:
     """A dict that lives as long as the step that is going on.
 
     A step is an outermost call of Keras with all calls inside it, or a stateless step.

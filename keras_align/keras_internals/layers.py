@@ -73,11 +73,11 @@ def track_first(layer: keras.Layer, sublayer: keras.Layer) -> None:
 
 
 def tracked_order(layer: keras.Layer) -> Callable[[], None]:
-    """Returns a function that brings what the layer tracks into today's order again."""
+    """Returns a function that restores the present order of what the layer tracks."""
     stores = [tracked for _, tracked in layer._tracker.config.values()]
     orders = [{id(x): index for index, x in enumerate(each)} for each in stores]
 
-    def reorder():
+    def reorder() -> None:
         for each, order in zip(stores, orders, strict=True):
             each.sort(key=lambda x, order=order: order.get(id(x), len(order)))
 

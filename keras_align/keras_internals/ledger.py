@@ -13,11 +13,9 @@ SCOPES = "keras.src.backend.common.stateless_scope"
 VARIABLES = "keras.src.backend.common.variables"
 SEEDS = "keras.src.random.seed_generator"
 COMPILING = "keras.src.trainers.compile_utils"
-ITERATORS = "keras.src.trainers.epoch_iterator"
 LAYER = "keras.Layer"
 MODEL = "keras.Model"
 OPTIMIZER = "keras.optimizers.Optimizer"
-ITERATOR = f"{ITERATORS}.EpochIterator"
 ATTENTION = "keras.layers.MultiHeadAttention"
 GROUPED = "keras.layers.GroupQueryAttention"
 
@@ -48,11 +46,6 @@ LEDGER = (
     PrivateName(VARIABLES, "AutocastScope", "variables read in their own precision"),
     PrivateName(SEEDS, "global_seed_generator", "the state of unseeded dropout"),
     PrivateName(COMPILING, "CompileMetrics", "which metrics are those of `compile`"),
-    PrivateName(ITERATORS, "EpochIterator", "the data that `fit` reads"),
-    PrivateName(ITERATOR, "_enumerate_iterator", "to begin in mid-epoch"),
-    PrivateName(ITERATOR, "_steps_seen", "batches that were read"),
-    PrivateName(ITERATOR, "_num_batches", "batches until the data end"),
-    PrivateName(ITERATOR, "_current_iterator", "whether the data have ended"),
     PrivateName(LAYER, "_layers", "sublayers in the order of their variables"),
     PrivateName(LAYER, "_flatten_layers", "sublayers at any depth"),
     PrivateName(LAYER, "_trainable_variables", "variables that files do not hold"),

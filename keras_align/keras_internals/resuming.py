@@ -1,6 +1,8 @@
 """The state of a run of training that Keras keeps outside of its public names."""
 
 import functools
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -9,24 +11,26 @@ from keras.src.random import seed_generator
 from keras_align.keras_internals.compiling import innermost_optimizer
 
 
-def global_seed():
+def global_seed() -> keras.Variable:
     """The variable from which random operations without a seed of their own draw."""
     return seed_generator.global_seed_generator().state
 
 
-def batches_and_accumulation(optimizer):
+def batches_and_accumulation(
+    optimizer: keras.optimizers.Optimizer,
+) -> tuple[int, int]:
     """Number of batches an optimizer was given, and of how many it makes a step."""
     inner = innermost_optimizer(optimizer)
     batches = int(keras.ops.convert_to_numpy(inner._iterations))
     return batches, inner.gradient_accumulation_steps or 1
 
 
-def begin_at_epoch(model, epoch):
+def begin_at_epoch(model: keras.Model, epoch: int | None) -> None:
     """Sets the epoch that `fit` begins with; `None` leaves it to its argument."""
     model._initial_epoch = epoch
 
 
-def gather_from_workers(model, numbers):
+def gather_from_workers(model: keras.Model, numbers: Sequence[int]) -> np.ndarray:
     """Gathers numbers from all processes that train a model.
 
     Args:
@@ -55,18 +59,18 @@ def gather_from_workers(model, numbers):
 
 
 @functools.lru_cache(maxsize=1)  # traced once
-def _gathering(strategy):
+def _gathering(strategy: Any) -> Callable[[Any], Any]:
     """A function that gathers a row of every replica of the strategy."""
     import tensorflow as tf
 
-    def of_replica(row):
+    def of_replica(row: Any) -> Any:
         context = tf.distribute.get_replica_context()
         replicas = strategy.num_replicas_in_sync
         place = tf.one_hot(context.replica_id_in_sync_group, replicas, dtype=row.dtype)
         return context.all_reduce("SUM", place[:, None] * row)
 
     @tf.function(reduce_retracing=True)
-    def gather(row):
+    def gather(row: Any) -> Any:
         rows = strategy.run(of_replica, args=(row,))
         return strategy.experimental_local_results(rows)[0]
 

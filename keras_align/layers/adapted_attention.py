@@ -3,9 +3,12 @@
 import contextlib
 import functools
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
+
+import keras
 
 from keras_align import keras_internals
+from keras_align.adapters.adapter import AttentionAdapter
 from keras_align.adapters.call_arguments import arguments_by_name
 from keras_align.adapters.captured import masked_pairs
 from keras_align.adapters.grouping import match_groups
@@ -24,10 +27,10 @@ class AdaptedAttention(AlignedAttention):
         adapter: `AttentionAdapter` of that class.
     """
 
-    plain_class = None
-    adapter = None
+    plain_class: type[keras.layers.Layer]
+    adapter: AttentionAdapter
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.alignment is not None:  # before casts, which make two tensors of one
             given = arguments_by_name(self._plain_call, args, kwargs)
             self._self_attention = self.adapter.is_self_attention(self, given)
@@ -54,7 +57,7 @@ class AdaptedAttention(AlignedAttention):
         return outputs
 
     @property
-    def alignment_shape(self):
+    def alignment_shape(self) -> tuple[int, int]:
         return self.adapter.num_key_heads(self), self.adapter.head_size(self)
 
     def _match_heads(self, query, key, query_mask, key_mask):
@@ -68,14 +71,14 @@ def aligned_call(
     """The `call` of an aligned layer, with the signature of its plain class's."""
 
     @functools.wraps(plain_call)
-    def call(self, *args, **kwargs):
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         return self._aligned_call(*args, **kwargs)
 
-    return call
+    return cast(Callable[_Arguments, _Outputs], call)
 
 
 @functools.cache
-def adapted_class(plain, adapter):
+def adapted_class(plain: Any, adapter: AttentionAdapter) -> Any:
     """The aligned subclass of an attention class, with its name and signature.
 
     Args:

@@ -2,6 +2,7 @@
 
 import inspect
 import warnings
+from typing import Any
 
 import keras
 from keras import ops
@@ -10,6 +11,8 @@ from keras_align import keras_internals
 from keras_align.adapters.grouping import match_groups
 from keras_align.adapters.usual_names import HEAD_SIZE, NUM_HEADS, NUM_KEY_HEADS
 from keras_align.adapters.usual_names import first_number as number_of
+from keras_align.alignments import Alignment
+from keras_align.divergences.numerics import Tensor
 from keras_align.layers.alignment_settings import AlignmentSettings
 from keras_align.validation import checks
 
@@ -72,12 +75,18 @@ class AlignedAttention(AlignmentSettings):
     1
     """
 
-    def __init__(self, *args, alignment="ct", alignment_weight=None, **kwargs):
+    def __init__(
+        self,
+        *args: Any,
+        alignment: str | dict[str, Any] | Alignment | None = "ct",
+        alignment_weight: float | keras.Variable | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self._set_alignment(alignment, alignment_weight)
 
     @property
-    def alignment_shape(self):
+    def alignment_shape(self) -> tuple[int, int]:
         """Number of key heads and size of a head, of which the networks are built."""
         heads = number_of(self, NUM_KEY_HEADS) or number_of(self, NUM_HEADS)
         size = number_of(self, HEAD_SIZE)
@@ -101,7 +110,7 @@ class AlignedAttention(AlignmentSettings):
                 self._build_alignment()
         super()._post_build()
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.alignment is not None:
             self._note_caller(keras_internals.called_root(), kwargs)
             if self.built and not self.alignment.built:  # a layer without a `build`
@@ -109,7 +118,13 @@ class AlignedAttention(AlignmentSettings):
                     self._build_alignment()
         return super().__call__(*args, **kwargs)
 
-    def add_alignment_loss(self, query, key, query_mask=None, key_mask=None):
+    def add_alignment_loss(
+        self,
+        query: Tensor,
+        key: Tensor,
+        query_mask: Tensor | None = None,
+        key_mask: Tensor | None = None,
+    ) -> None:
         """Adds the weighted divergence of one call to the loss; to be used in `call`.
 
         Outside training, and in a layer without alignment, it does nothing.
@@ -135,8 +150,8 @@ class AlignedAttention(AlignmentSettings):
         if not isinstance(root, keras.Model) or not root.compiled:
             return
         self._alignment_tracker.note_caller(root)
-        known = "training" in inspect.signature(root.call).parameters
-        known = known or given.get("training") or keras_internals.training_of_call()
+        told = given.get("training") or keras_internals.training_of_call()
+        known = told or "training" in inspect.signature(root.call).parameters
         if not known and not self._training_warned:
             self._training_warned = True
             warnings.warn(
@@ -203,7 +218,7 @@ class AlignedAttention(AlignmentSettings):
             super()._clear_losses()
 
 
-def check_divergence(divergence, alignment):
+def check_divergence(divergence: Tensor, alignment: Alignment) -> None:
     """Raises unless an alignment returned what `Alignment` asks for."""
     dtype = keras.backend.standardize_dtype(getattr(divergence, "dtype", "int32"))
     if not keras.backend.is_float_dtype(dtype) or len(divergence.shape) != 2:

@@ -3,6 +3,8 @@
 import math
 import warnings
 import weakref
+from collections.abc import Callable
+from typing import Any
 
 import keras
 from keras import ops
@@ -43,7 +45,7 @@ class AlignmentLoss(keras.metrics.Metric):
         self.layer_name = layer_name
         self.sums = keras_internals.UnsavedState([0.0, 0.0], _NAME, summed=True)
         # In a stateless step, what is reported must be a variable of the metric.
-        self._reported = None
+        self._reported: Any = None
         if keras.backend.backend() == "jax":
             self._reported = self.add_variable((2,), "zeros", name="reported")
         self.reporting = self.reporting_layer = self.unread = False
@@ -73,9 +75,8 @@ class AlignmentLoss(keras.metrics.Metric):
             return
         if self.group is None or self.group.model() is not root:
             layers = keras_internals.flattened(root)
-            trackers = (getattr(each, "_alignment_tracker", None) for each in layers)
-            trackers = tuple(dict.fromkeys(x for x in trackers if x is not None))
-            LossGroup(root, trackers)
+            found = (getattr(each, "_alignment_tracker", None) for each in layers)
+            LossGroup(root, tuple(dict.fromkeys(x for x in found if x is not None)))
         if stateless and self.group is not None:
             keras_internals.after_compute_loss(root, self.group.report)
 
@@ -146,7 +147,8 @@ class LossGroup:
     """
 
     def __init__(self, model, trackers):
-        self.model, self.trackers, taken = weakref.ref(model), trackers, set()
+        self.model: Callable[[], Any] = weakref.ref(model)
+        self.trackers, taken = trackers, set()
         self.labels = {each: unique_name(each.layer_name, taken) for each in trackers}
         self._known, self._warned, self.reported = None, False, False
         for tracker in trackers:

@@ -1,5 +1,7 @@
 """How a layer is aligned: the alignment, its weight, and what is logged of it."""
 
+from typing import Any
+
 import keras
 
 from keras_align import keras_internals
@@ -10,6 +12,10 @@ from keras_align.layers.alignment_weight import AlignmentWeight, check_weight
 
 class AlignmentSettings(keras.layers.Layer):
     """The part of `AlignedAttention` that is the same in every call."""
+
+    # An `Alignment` and an `AlignmentLoss`, `None` in a layer without alignment.
+    alignment: Any
+    _alignment_tracker: Any
 
     def _set_alignment(self, alignment, alignment_weight):
         self.alignment = get_alignment(alignment)
@@ -30,7 +36,7 @@ class AlignmentSettings(keras.layers.Layer):
         self._alignment_factor = keras_internals.UnsavedState(1.0, "alignment_factor")
 
     @property
-    def alignment_weight(self):
+    def alignment_weight(self) -> float | keras.Variable:
         """Factor of the divergence in the loss: a float, or the `keras.Variable`.
 
         It may be set at any time, and takes effect in the next step. To set a variable
@@ -39,16 +45,16 @@ class AlignmentSettings(keras.layers.Layer):
         return self._alignment_weight.value
 
     @alignment_weight.setter
-    def alignment_weight(self, value):
+    def alignment_weight(self, value: float | keras.Variable | None) -> None:
         value, weight = check_weight(value, self.alignment), self._alignment_weight
         if weight.variable is None and not isinstance(value, keras.Variable):
             weight.set(value)
         elif value is not weight.variable:
             self._replace_weight(AlignmentWeight(value))
 
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: Any) -> None:
         if name == "alignment_weight":  # before Keras tracks a variable
-            type(self).alignment_weight.fset(self, value)
+            object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
 
@@ -62,7 +68,7 @@ class AlignmentSettings(keras.layers.Layer):
             self._alignment_tracker.forget_traces()
 
     @property
-    def alignment_factor(self):
+    def alignment_factor(self) -> keras.Variable | None:
         """`keras.Variable` that multiplies the weight, see `AlignmentWeightSchedule`.
 
         `None` for a layer without alignment.
@@ -71,7 +77,7 @@ class AlignmentSettings(keras.layers.Layer):
         return None if factor is None else factor.state
 
     @property
-    def alignment_loss(self):
+    def alignment_loss(self) -> float | None:
         """Mean divergence of this layer in the last epoch of training, unweighted.
 
         A float, of the samples since its metrics were reset, or before that if there
@@ -81,7 +87,7 @@ class AlignmentSettings(keras.layers.Layer):
         return None if tracker is None else tracker.mean()
 
     @property
-    def log_alignment_loss(self):
+    def log_alignment_loss(self) -> bool:
         """Whether `fit` also logs this layer's own loss, `alignment_loss/<name>`.
 
         Copies of the layer and files do not have it. Of several layers of one name in a
@@ -91,7 +97,7 @@ class AlignmentSettings(keras.layers.Layer):
         return tracker is not None and tracker.reporting_layer
 
     @log_alignment_loss.setter
-    def log_alignment_loss(self, value):
+    def log_alignment_loss(self, value: bool) -> None:
         if self._alignment_tracker is None:
             raise ValueError(
                 "`log_alignment_loss` needs a layer with an alignment. "
@@ -100,7 +106,7 @@ class AlignmentSettings(keras.layers.Layer):
         self._alignment_tracker.reporting_layer = bool(value)
 
     @property
-    def alignment_options(self):
+    def alignment_options(self) -> dict[str, Any] | None:
         """Serialised alignment and its weight as a number, or `None` without one."""
         if self.alignment is None:
             return None
@@ -108,17 +114,17 @@ class AlignmentSettings(keras.layers.Layer):
         weight = self._alignment_weight.number
         return {"alignment": alignment, "alignment_weight": weight}
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         weight = self._alignment_weight.number
         plain = {"alignment": None, "alignment_weight": weight}
         return {**super().get_config(), **(self.alignment_options or plain)}
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any) -> None:
         """Saves all but the variable of the weight, which is a setting."""
         with keras_internals.without_variables(self, [self._alignment_variable]):
             super().save_own_variables(store)
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         """The inverse of `save_own_variables`."""
         with keras_internals.without_variables(self, [self._alignment_variable]):
             super().load_own_variables(store)

@@ -1,12 +1,14 @@
 """The factor of the divergence in the training loss."""
 
 import numbers
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_align.alignments import Alignment
+from keras_align.divergences.numerics import Tensor
 from keras_align.keras_internals import UnsavedState
 
 
@@ -22,23 +24,25 @@ class AlignmentWeight:
             later one.
     """
 
-    def __init__(self, value):
-        is_variable = isinstance(value, keras.Variable)
-        if is_variable:
+    def __init__(self, value: float | keras.Variable) -> None:
+        self.variable: keras.Variable | None = None
+        self._number = 0.0
+        if isinstance(value, keras.Variable):
             # A setting, nothing to be learned: before it is tracked, so that unfreezing
             # the layer does not change it.
             value.trainable = False
-        self.variable = value if is_variable else None
-        self._number = 0.0 if is_variable else value
+            self.variable = value
+        else:
+            self._number = value
         self.state = UnsavedState(self._number, "alignment_weight")
 
     @property
-    def value(self):
+    def value(self) -> float | keras.Variable:
         """The number, or the variable of the user."""
         return self.number if self.variable is None else self.variable
 
     @property
-    def number(self):
+    def number(self) -> float:
         """The weight as a float."""
         if self.variable is not None:
             return float(ops.convert_to_numpy(self.variable))
@@ -46,18 +50,18 @@ class AlignmentWeight:
             return self._number  # as it was given, not as float32
         return float(held)
 
-    def set(self, number):
+    def set(self, number: float) -> None:
         """Changes the number."""
         self._number = number
         self.state.state.assign(number)
 
-    def tensor(self):
+    def tensor(self) -> Tensor:
         """The weight as a float32 scalar."""
         source = self.state.state if self.variable is None else self.variable
         return ops.cast(source, "float32")
 
 
-def check_weight(weight, alignment):
+def check_weight(weight: Any, alignment: Alignment | None) -> float | keras.Variable:
     """Returns the weight to use, the alignment's default for `None`, or raises."""
     if weight is None:
         return (alignment or Alignment).default_weight

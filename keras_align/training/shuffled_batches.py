@@ -1,6 +1,7 @@
 """Batches in an order that is known beforehand."""
 
 import functools
+from typing import Any
 
 import keras
 import numpy as np
@@ -50,15 +51,15 @@ class ShuffledBatches(keras.utils.PyDataset):
 
     def __init__(
         self,
-        inputs,
-        targets,
+        inputs: Any,
+        targets: Any,
         batch_size: int,
         seed: int = 0,
         drop_remainder: bool = True,
         num_shards: int = 1,
         shard_index: int = 0,
         shuffle: bool = True,
-    ):
+    ) -> None:
         super().__init__()
         data = (inputs,) if targets is None else (inputs, targets)
         self._data = tree.map_structure(np.asarray, data)
@@ -93,7 +94,7 @@ class ShuffledBatches(keras.utils.PyDataset):
         return self._epoch
 
     @epoch.setter
-    def epoch(self, value: int):
+    def epoch(self, value: int) -> None:
         checks.count("epoch", value)
         self._epoch, self._is_prepared, self._has_begun = value, False, False
 
@@ -101,7 +102,7 @@ class ShuffledBatches(keras.utils.PyDataset):
         whole, rest = divmod(self._samples, self.batch_size)
         return whole + int(rest > 0 and not self.drop_remainder)
 
-    def __getitem__(self, index: int):
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
         return self._batch(self.epoch, index)
 
     def _batch(self, epoch, index):
@@ -113,10 +114,10 @@ class ShuffledBatches(keras.utils.PyDataset):
         rows = np.array_split(rows, shards)[shard]
         return tree.map_structure(lambda array: array[rows], self._data)
 
-    def on_epoch_begin(self):
+    def on_epoch_begin(self) -> None:
         self._has_begun = True
 
-    def on_epoch_end(self):
+    def on_epoch_end(self) -> None:
         """Counts an epoch.
 
         Keras ends one more when `fit` begins: alone, or after it has begun one from
@@ -126,7 +127,7 @@ class ShuffledBatches(keras.utils.PyDataset):
             self._epoch += 1
         self._is_prepared, self._has_begun = True, False
 
-    def as_dataset(self):
+    def as_dataset(self) -> Any:
         """The batches as a `tf.data.Dataset`, in the order of `epoch` when it begins.
 
         Returns:

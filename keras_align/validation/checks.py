@@ -11,7 +11,8 @@ LARGEST_INTEGER = 2**31 - 1  # int32's
 
 def is_number(value: Any) -> bool:
     """Whether `value` is a real number that float32 can hold; no NaN, no infinity."""
-    return isinstance(value, numbers.Real) and -LARGEST_FLOAT <= value <= LARGEST_FLOAT
+    is_real = isinstance(value, numbers.Real)
+    return is_real and -LARGEST_FLOAT <= value <= LARGEST_FLOAT
 
 
 def positive(name: str, value: Any) -> None:
@@ -40,7 +41,8 @@ def count(name: str, value: Any) -> None:
 
 def fraction(name: str, value: Any) -> None:
     """Raises unless `value` is a number in [0, 1]."""
-    if not isinstance(value, numbers.Real) or not 0.0 <= value <= 1.0:
+    is_real = isinstance(value, numbers.Real)
+    if not is_real or not 0.0 <= value <= 1.0:
         _refuse(name, value, "in [0, 1]")
 
 

@@ -6,7 +6,6 @@ import pathlib
 import re
 
 import keras
-import numpy as np
 import private_names
 
 from keras_align.keras_internals import ledger
@@ -64,18 +63,11 @@ def grouped_attention():
     return layer
 
 
-def epoch_iterator():
-    from keras.src.trainers.epoch_iterator import EpochIterator
-
-    return EpochIterator(np.ones((4, 2)), batch_size=2)
-
-
 # What has the names of a class that only instances have.
 INSTANCES = {
     ledger.LAYER: built_layer,
     ledger.MODEL: compiled_model,
     ledger.OPTIMIZER: built_optimizer,
-    ledger.ITERATOR: epoch_iterator,
     ledger.GROUPED: grouped_attention,
     "keras.KerasTensor": lambda: keras.Input((2,)),
 }
