@@ -56,6 +56,8 @@ LEDGER = (
     PrivateName(LAYER, "_tracker.untrack", "sublayers taken from a built layer"),
     PrivateName(LAYER, "_open_name_scope", "paths of variables that are added later"),
     PrivateName(LAYER, "_clear_losses", "losses of a layer that is called many times"),
+    PrivateName(LAYER, "_get_own_losses", "whether a loss was read"),
+    PrivateName(LAYER, "_post_build", "weights of the alignment, after the layer's"),
     PrivateName(LAYER, "_loss_ids", "losses of a layer that is called many times"),
     PrivateName(LAYER, "_torch_params", "parameters of PyTorch", "torch"),
     PrivateName(LAYER, "_track_variables", "parameters of PyTorch", "torch"),

@@ -17,23 +17,15 @@ NAMES = {entry.name.split(".")[0] for entry in ledger.LEDGER}
 MODULES = {entry.owner.split(".")[-1] for entry in ledger.LEDGER}
 # Where else private names stand, by file.
 REMAINING = {
-    # A method is found by its name in attention of any library.
-    "adapters/adapter.py": {"_compute_attention"},
-    "adapters/capturing.py": {"_compute_attention"},
-    # What classes of keras-hub are known by.
+    # Not Keras's, but attributes of classes of keras-hub.
     "adapters/keras_hub_attention.py": {"_apply_rotary", "_qkv_dense"},
     "adapters/usual_names.py": {
         "_head_dim",
-        "_key_dense",
         "_num_key_value_heads",
         "_num_query_heads",
-        "_query_dense",
     },
-    # To be replaced: Keras has public names for them.
-    "diagnostics/recording.py": {"_attention_axes"},
-    "layers/aligned_multi_head_attention.py": {"_attention_axes", "_key_dim"},
     # Overridden.
-    "layers/aligned_attention.py": {"_clear_losses"},
+    "layers/aligned_attention.py": {"_clear_losses", "_get_own_losses", "_post_build"},
 }
 
 
@@ -111,7 +103,14 @@ def test_private_names_are_used_in_one_folder():
         if ALLOWED not in file.parents:
             place = file.relative_to(REPOSITORY).as_posix().removeprefix("keras_align/")
             used = set(private_names.used_in(file, own, NAMES))
-            assert used <= REMAINING.get(place, set()), place
+            assert used == REMAINING.get(place, set()), place
+
+
+def test_the_ledger_has_what_is_overridden():
+    classes = keras.Model, keras.metrics.Metric, keras.callbacks.Callback
+    of_keras = {name for each in classes for name in dir(each)}
+    own = private_names.defined_in(sources())
+    assert {x for x in own & of_keras if private_names.PRIVATE.fullmatch(x)} <= NAMES
 
 
 def test_the_ledger_is_what_is_used():
