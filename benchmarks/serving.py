@@ -41,7 +41,7 @@ def parse_arguments(arguments=None):
     add = parser.add_argument
     add("folders", nargs="+", type=pathlib.Path, help="exported; the last: the plain")
     add("--seconds", type=float, default=20.0, help="of load, for each folder")
-    add("--rounds", type=int, default=5, help="parts of these seconds")
+    add("--rounds", type=int, default=5, help="how many the seconds are divided into")
     add("--clients", type=int, default=8, help="requests at the same time")
     add("--texts", type=int, default=1, help="texts in a request")
     add("--words", type=int, default=20, help="words in a text")

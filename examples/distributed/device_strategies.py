@@ -45,7 +45,7 @@ def set_environment(options):
 
 
 def start(options):
-    """Returns the `Strategy` that the options name, with its devices at hand."""
+    """Returns the `Strategy` that the options name, with its devices."""
     return (on_tensorflow if options.backend == "tensorflow" else on_jax)(options)
 
 

@@ -2,8 +2,8 @@
 
     python examples/distributed/distributed_training.py --strategy mirrored
 
-uses all GPUs of this machine, or without one two halves of its CPU. On several hosts,
-the same command on each, with its own number:
+uses all GPUs of this machine, or without one two logical devices of its CPU. On
+several hosts, the same command on each, with its own number:
 
     ... --strategy multiworker --workers host1:2222,host2:2222 --worker 0
 
@@ -39,7 +39,7 @@ def parse_arguments(arguments=None):
     every = sorted({*device_strategies.ON_TENSORFLOW, *device_strategies.ON_JAX})
     add("--strategy", choices=every, default="one")
     add("--backend", choices=["tensorflow", "jax"], default="tensorflow")
-    add("--devices", type=int, help="how many; None: all, of a CPU two parts")
+    add("--devices", type=int, help="how many; None: all, of a CPU two")
     add("--split", type=int, help="devices that share a model; None: all")
     add("--workers", type=lambda text: text.split(","), default=[], help="addresses")
     add("--worker", type=int, default=0, help="the number of this host among them")
@@ -229,7 +229,7 @@ def run(model, data, options, callbacks):
 
 
 def lost_a_worker(error, options):
-    """Whether an error came from the connection to the other hosts."""
+    """Whether an error is one of the connection to the other hosts."""
     words = ("collective", "connect", "peer", "unavailable", "heartbeat", "socket")
     several = options.workers or options.strategy == "multiworker"
     return several and any(word in str(error).lower() for word in words)

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 
 # On a machine with 2 cores: the share of the speed of a matrix product that a whole
-# model reached, and the seconds for what comes on top of training and testing, once
-# and in each run.
+# model reached, and the seconds of all else than training and testing, once and in
+# each run.
 SPEED_SHARE = 0.5
 SECONDS_ONCE = 30.0
 SECONDS_PER_RUN = 55.0

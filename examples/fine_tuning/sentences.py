@@ -59,7 +59,7 @@ class Sentences:
         return self.take(range(min(count, len(self))))
 
     def split(self, *counts):
-        """Shuffles, and cuts off parts of `counts` sentences; the rest comes last."""
+        """Shuffles, and splits into sets of `counts` sentences and one of the rest."""
         order = list(range(len(self)))
         random.Random(SPLIT_SEED).shuffle(order)
         borders = np.cumsum((0, *counts, len(self) - sum(counts)))

@@ -18,7 +18,7 @@ def facts(task, model, tests, settings=None, file=None):
         tests: dictionary from what the model computes in, as "float32", to what
             `finetuning.test` returned.
         settings: `finetuning.Settings` of its training, if that is known.
-        file: name of the file it came from, if it was not trained.
+        file: name of the file it was read from, if it was not trained.
     """
     return {
         "name": f"{task.name}, {len(task.classes)} classes",
@@ -49,7 +49,7 @@ def results(tests):
 
 
 def describe(model, source):
-    """The backbone, and the name of what its weights came from."""
+    """The backbone, and the name of the source of its weights."""
     backbone, source = model.backbone, pathlib.PurePath(source).name
     weights = (backbone.count_params() - added_weights(model)) / 1e6
     return f"{type(backbone).__name__}, {weights:.1f} million weights, from {source}"

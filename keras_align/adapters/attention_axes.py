@@ -1,4 +1,4 @@
-"""Inputs with several axes of tokens, brought to one."""
+"""Inputs with several axes of tokens, flattened to one."""
 
 import math
 

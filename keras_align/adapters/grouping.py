@@ -4,7 +4,7 @@ from keras import ops
 
 
 def match_groups(query, key, query_mask, key_mask, num_key_heads):
-    """Brings the queries of each group under the key head of the group.
+    """Joins the queries of each group of heads, for the key head of the group.
 
     Args:
         query: `(B, T, N, H)`.

@@ -32,8 +32,8 @@ class FusedProjectionAdapter(AttentionAdapter):
         heads, size = self.num_heads(layer), self.head_size(layer)
 
         def note(args, kwargs, result):
-            parts = split_heads(result, layer, 3 * heads, size)
-            pairs.append((parts[:, :, :heads], parts[:, :, heads : 2 * heads]))
+            fused = split_heads(result, layer, 3 * heads, size)
+            pairs.append((fused[:, :, :heads], fused[:, :, heads : 2 * heads]))
 
         (qkv,) = self.projections(layer)
         with watched(qkv, calling_method(qkv), note):
@@ -131,7 +131,7 @@ def _scaled(projected, layer):
 
 
 class RelativePositionAdapter(AttentionAdapter):
-    """For XLNet's attention: what meets the keys is the query plus a learned bias."""
+    """For XLNet's attention: keys are multiplied by the query plus a learned bias."""
 
     @contextlib.contextmanager
     def capture(self, layer):

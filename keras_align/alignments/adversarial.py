@@ -1,4 +1,4 @@
-"""AA-GAN: a discriminator tells queries from keys."""
+"""AA-GAN: a discriminator distinguishes queries from keys."""
 
 from typing import Any
 
@@ -24,14 +24,14 @@ class AdversarialAlignment(EarlierNames, Alignment):
     """Adversarial alignment, AA-GAN: `E_q[log D(q)] + E_k[log(1 - D(k))]`.
 
     The discriminator maximises it. It sees queries and keys standardised together, so
-    that nothing is won by moving or scaling both.
+    that moving or scaling both changes nothing.
 
     Under the objective "minimax", the paper's, the model minimises the same, through a
     gradient reversal. That objective has no lower bound: its gradient vanishes where
     the discriminator is right, and is largest where the discriminator is fooled, so
     that queries and keys move on past each other. Under "confusion" the model makes the
-    discriminator unsure instead, see `divergences.confusion`: it is pulled where the
-    discriminator is right and left alone where it can but guess. Both have the same
+    discriminator unsure instead, see `divergences.confusion`: the gradient is largest
+    where the discriminator is sure and vanishes where `D = 1/2`. Both have the same
     equilibrium; the value of the alignment is the paper's formula under either.
 
     Args:

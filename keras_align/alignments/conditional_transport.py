@@ -21,9 +21,8 @@ class ConditionalTransportAlignment(EarlierNames, Alignment):
 
     The critic defines the transport cost and maximises it, through a gradient reversal;
     the navigator defines who is transported to whom and minimises it together with the
-    rest of the model. Both see queries and keys standardised together, so that nothing
-    is won by moving or scaling both. Formula:
-    `divergences.conditional_transport`.
+    rest of the model. Both see queries and keys standardised together, so that moving
+    or scaling both changes nothing. Formula: `divergences.conditional_transport`.
 
     The paper's released code differs: it reverses the navigator's gradient too,
     normalises the navigator's features, and transports across the heads of a token.

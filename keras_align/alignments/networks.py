@@ -127,10 +127,10 @@ class _FeatureNetwork(EarlierNames, layers.Layer):
 class Critic(_FeatureNetwork):
     """Critic `u` of AA-CT before normalisation: `h + perceptron(h)`, `h = highway(x)`.
 
-    The paper's "highway + two-layer MLP", read as a sum. So the critic sees every
-    direction of its input: a perceptron of few features is blind to the others, in
-    which queries and keys drift apart unseen. And its cost is close to the cosine
-    distance before it has learned anything, which matters in fine-tuning.
+    The paper's "highway + two-layer MLP", read as a sum. So the cost depends on every
+    direction of the input: that of a perceptron of few features does not, and queries
+    and keys may diverge in the others. And before training it is close to the cosine
+    distance, which matters in fine-tuning.
 
     Args:
         hidden_dim: int, width of the hidden layer. Defaults to `16`.
@@ -193,7 +193,7 @@ class Discriminator(_FeatureNetwork):
     """Discriminator of AA-GAN, as a logit: highway block, two-layer perceptron.
 
     `D(x) = sigmoid(linear(leaky_relu(linear(highway(x)))))`; the sigmoid is left to
-    `divergences.adversarial`. The last layer starts at zero, undecided: a random one
+    `divergences.adversarial`. The last layer starts at zero, `D = 1/2`: a random one
     would move queries and keys along random directions before it has learned in which
     they differ.
 

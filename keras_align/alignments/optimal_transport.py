@@ -29,7 +29,7 @@ class OptimalTransportAlignment(Alignment):
     Call arguments and returns: see `Alignment`.
 
     Attributes:
-        convergence: how far the iterations came in the last call, or `None`.
+        convergence: `divergences.Convergence` of the last call, or `None`.
 
     Example:
 
@@ -64,7 +64,7 @@ class OptimalTransportAlignment(Alignment):
 
     @property
     def convergence(self) -> divergences.Convergence | None:
-        """How far the iterations came in the last call, as that of a training step.
+        """Convergence of the iterations in the last call, as that of a training step.
 
         A `divergences.Convergence` of floats: the mean `marginal_error` of the samples
         and heads, the fraction of them that `converged`, and the mean `iterations` of

@@ -94,7 +94,7 @@ def _array(variable):
 def not_finite(model: keras.Model, values: dict[str, np.ndarray]) -> str | None:
     """The path of a weight that has diverged, or `None`.
 
-    Weights that are not trained may hold an infinity for good, as masks do.
+    Weights that are not trained may be infinite, as masks are.
 
     Args:
         model: `keras.Model`.

@@ -111,7 +111,7 @@ def _container_class(contained):
     """The subclass of a class for containers, with its name."""
     names = {
         # Stands in files: without this package Keras would else import the plain class
-        # of keras-hub and lose the alignments in silence.
+        # of keras-hub and lose the alignments silently.
         "__module__": __name__,
         "__qualname__": contained.__qualname__,
         "contained_class": contained,

@@ -71,7 +71,7 @@ def recompile(prepared, undo):
 
     Args:
         prepared: list of `Compilation`.
-        undo: `contextlib.ExitStack`, which learns how to undo it.
+        undo: `contextlib.ExitStack`, which gets what undoes it.
     """
     for each in prepared:
         with keras_internals.variable_scope(each.model):

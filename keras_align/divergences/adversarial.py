@@ -45,7 +45,7 @@ def confusion(
 ) -> Tensor:
     """How sure a discriminator is, `E_q[f(q)] + E_k[f(k)]`.
 
-    `f = -(log D + log(1 - D)) / 2` is the cross-entropy with an even guess. It is
+    `f = -(log D + log(1 - D)) / 2` is the cross-entropy with `1/2`. It is
     smallest, `2 log 2` in all, where `D = 1/2` everywhere, and its gradient with
     respect to a logit, `D - 1/2`, is bounded and vanishes there. Source: Tzeng et al.,
     "Simultaneous Deep Transfer Across Domains and Tasks", ICCV 2015 (arXiv 1510.02192),

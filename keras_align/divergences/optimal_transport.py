@@ -39,8 +39,8 @@ def optimal_transport(
         max_iterations: int > 0, bound on the Sinkhorn iterations.
         tolerance: float > 0; iterations stop when the L1 error of the marginals of
             every sample and head is below it.
-        return_convergence: boolean, whether to return also how far the iterations
-            came. Defaults to `False`.
+        return_convergence: boolean, whether to return also the convergence of the
+            iterations. Defaults to `False`.
 
     Returns:
         float32 tensor `(B, N)`, never negative. With `return_convergence=True` a pair

@@ -27,7 +27,7 @@ _UNKNOWN = 1e9  # the error before it is first measured
 
 
 class Convergence(NamedTuple):
-    """How far the Sinkhorn iterations came.
+    """Convergence of the Sinkhorn iterations.
 
     Attributes:
         marginal_error: float32 `(B, N)`, L1 error of the plan's marginals.

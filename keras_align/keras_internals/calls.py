@@ -37,7 +37,7 @@ def training_of_call() -> bool | None:
 
 
 def notes_of_step() -> dict[int, Any]:
-    """A dict that lives as long as the step that is going on.
+    """A dict that is kept as long as the current step.
 
     A step is an outermost call of Keras with all calls inside it, or a stateless step.
     A `call` that Keras does not know of gets a dict of its own.
@@ -91,7 +91,7 @@ def full_precision() -> Iterator[None]:
     """Lets variables be read as they are; also serves as a decorator.
 
     In a layer of mixed precision they are read as float16 or bfloat16 otherwise, where
-    the sum and the count of a metric soon stand still.
+    the sum and the count of a metric soon stop growing.
     """
     with AutocastScope(None):
         yield

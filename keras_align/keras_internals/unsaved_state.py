@@ -12,7 +12,7 @@ class UnsavedState(keras.random.SeedGenerator):
     A metric's variables cannot be written in `call` by a stateless step (JAX's `fit`),
     and a variable of the layer is counted among its weights and saved with them. The
     state of a seed generator is neither, and every backend carries it through `call`,
-    so this is one to Keras. It stands in `layer.variables`.
+    so this is one to Keras. It is in `layer.variables`.
 
     Args:
         initial: float or array, the value that it starts with.

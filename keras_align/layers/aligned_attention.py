@@ -162,7 +162,7 @@ class AlignedAttention(AlignmentSettings):
             )
 
     def _notes_training(self, training):
-        """Whether a call is one of training; what reports the loss hears of it."""
+        """Whether a call is one of training; if not, its loss is no longer reported."""
         tracker = self._alignment_tracker
         if tracker is None or training:
             return tracker is not None

@@ -239,7 +239,7 @@ def test_padding_of_an_embedding_is_invisible(kind):
 
 
 def test_a_class_that_is_not_registered_for_saving_can_be_cloned():
-    class Host(keras.layers.Layer):
+    class Container(keras.layers.Layer):
         def __init__(self, **kwargs):
             super().__init__(**kwargs)
             self.attention = keras.layers.MultiHeadAttention(HEADS, SIZE)
@@ -251,7 +251,7 @@ def test_a_class_that_is_not_registered_for_saving_can_be_cloned():
             return self.attention(x, x)
 
     inputs = keras.Input((T, WIDTH))
-    model = align_model(keras.Model(inputs, Host()(inputs)), "mmd", 0.5)
+    model = align_model(keras.Model(inputs, Container()(inputs)), "mmd", 0.5)
     (row,) = alignment_report(keras.models.clone_model(model)).rows
     assert row.alignment_weight == 0.5
 

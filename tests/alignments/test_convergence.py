@@ -1,4 +1,4 @@
-"""`OptimalTransportAlignment` says how far its iterations came."""
+"""`OptimalTransportAlignment` reports the convergence of its iterations."""
 
 import keras
 import numpy as np

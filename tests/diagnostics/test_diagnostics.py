@@ -13,7 +13,7 @@ to_numpy = keras.ops.convert_to_numpy
 
 
 def gaussian_mmd(x, y, bandwidth):
-    """Unbiased squared MMD of two clouds `(n, H)`, pair by pair in float64."""
+    """Unbiased squared MMD of two samples `(n, H)`, pair by pair in float64."""
 
     def kernel(a, b):
         distance = np.square(a[:, None].astype("float64") - b[None]).sum(-1)

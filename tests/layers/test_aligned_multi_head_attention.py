@@ -148,7 +148,7 @@ def test_clouds_are_the_tokens_that_attend_to_each_other(axes):
     )
     layer(IMAGE, IMAGE, training=True)
 
-    def clouds(dense):
+    def projected(dense):
         kernel, bias = (np.asarray(each, "float64") for each in dense.get_weights())
         x = np.einsum("bhwe,end->bhwnd", IMAGE, kernel) + bias
         if axes == (1, 2):
@@ -156,6 +156,6 @@ def test_clouds_are_the_tokens_that_attend_to_each_other(axes):
         x = x.transpose(0, 2, 1, 3, 4) if axes == (1,) else x
         return x.reshape(-1, *x.shape[2:])
 
-    query, key = clouds(layer._query_dense), clouds(layer._key_dense)
+    query, key = projected(layer._query_dense), projected(layer._key_dense)
     divergence = oracles.maximum_mean_discrepancy(query, key, bandwidth=bandwidth)
     assert float(layer.losses[0]) == pytest.approx(divergence.mean(), rel=1e-5)

@@ -64,7 +64,7 @@ def test_logs_are_the_sum_of_the_layers_and_the_loss_contains_it():
     model.fit(X, y, verbose=0)
     assert float(first.alignment_loss) == pytest.approx(of_first, rel=1e-5)
     assert float(second.alignment_loss) == pytest.approx(of_second, rel=1e-5)
-    model(X, training=True)  # after fit has traced: no tensor of a graph is left over
+    model(X, training=True)  # after fit has traced: no tensor of a graph is kept
     assert sum(map(float, model.losses)) == pytest.approx(weighted, rel=1e-5)
 
 

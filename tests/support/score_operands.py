@@ -159,7 +159,7 @@ FIRST_TERM_ONLY = {"DisentangledSelfAttention", "TwoStreamRelativeAttention"}
 
 
 def check(calls, captured):
-    """Asserts that what was captured is what met in the scores, call by call.
+    """Asserts that what was captured are the operands of the scores, call by call.
 
     Args:
         calls: list of `Call`.
