@@ -97,7 +97,7 @@ def test_transport_of_an_indifferent_navigator_is_the_mean_cost():
 
 
 def test_transport_of_a_sharp_navigator_is_the_nearest_cost():
-    """A navigator that knows the partner of each token pays that partner's cost."""
+    """A navigator that knows the partner of each token gives that partner's cost."""
     samples = some_samples(4, size=4)
     partners = 40.0 * np.tile(np.eye(4)[None, :, None], (2, 1, 2, 1))
     same = divergences.conditional_transport(samples, samples, partners, partners)
