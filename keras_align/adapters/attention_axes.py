@@ -1,11 +1,17 @@
 """Inputs with several axes of tokens, flattened to one."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 from keras import ops
 
+from keras_align.divergences.numerics import Tensor
 
-def flatten_tokens(x, attention_axes, features):
+
+def flatten_tokens(
+    x: Tensor, attention_axes: tuple[int, ...] | None, features: int
+) -> Tensor:
     """`(B, ..., N, H)` -> `(B, T, N, H)`: the axes of attention become one.
 
     All other axes of tokens join the batch.
@@ -16,7 +22,7 @@ def flatten_tokens(x, attention_axes, features):
         features: int, number of axes of features: 2 for `(N, H)`, 0 for a mask.
     """
     rank = len(x.shape) - features
-    if rank <= 2:
+    if attention_axes is None or rank <= 2:
         return x
     others = [axis for axis in range(rank) if axis not in attention_axes]
     x = ops.transpose(x, (*others, *attention_axes, *range(rank, len(x.shape))))
@@ -25,7 +31,9 @@ def flatten_tokens(x, attention_axes, features):
     return ops.reshape(x, (-1, tokens, *sizes[rank:]))
 
 
-def flatten_attention_mask(mask, sizes, attention_axes):
+def flatten_attention_mask(
+    mask: Tensor, sizes: Sequence[Any], attention_axes: tuple[int, ...]
+) -> Tensor:
     """`(B, other axes, N, query axes, key axes)` -> `(B, T, S)`, as `flatten_tokens`.
 
     Args:
@@ -44,7 +52,7 @@ def flatten_attention_mask(mask, sizes, attention_axes):
     return ops.reshape(mask, (-1, math.prod(tokens[:count]), math.prod(tokens[count:])))
 
 
-def flatten_scores(scores, attention_axes):
+def flatten_scores(scores: Tensor, attention_axes: tuple[int, ...] | None) -> Tensor:
     """`(B, other axes, N, query axes, key axes)` -> `(B, N, T, S)`.
 
     Args:

@@ -1,11 +1,18 @@
 """What adapters capture, and whether it fits the layer and its masks."""
 
 import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
+import keras
 from keras import ops
 
+from keras_align.divergences.numerics import Tensor
 
-def split_heads(x, layer, num_heads, head_size):
+
+def split_heads(
+    x: Tensor, layer: keras.layers.Layer, num_heads: int, head_size: int
+) -> Tensor:
     """`(B, ..., N, H)` or `(B, ..., N * H)` -> `(B, T, N, H)`, `T` all axes between.
 
     Args:
@@ -34,7 +41,10 @@ def split_heads(x, layer, num_heads, head_size):
 
 
 @contextlib.contextmanager
-def converted(captured, convert):
+def converted(
+    captured: contextlib.AbstractContextManager[list[tuple[Tensor, Tensor]]],
+    convert: Callable[[Tensor], Tensor],
+) -> Iterator[list[tuple[Tensor, Tensor]]]:
     """The pairs that a context manager yields, each tensor converted by a function."""
     pairs = []
     with captured as found:
@@ -42,7 +52,9 @@ def converted(captured, convert):
     pairs.extend(tuple(map(convert, pair)) for pair in found)
 
 
-def splitting(kept, adapter, layer, num_heads):
+def splitting(
+    kept: list[Tensor], adapter: Any, layer: keras.layers.Layer, num_heads: int
+) -> Callable[[tuple, dict, Tensor], None]:
     """What `watched` calls to keep a result with an axis of heads in a list."""
 
     def note(args, kwargs, result):
@@ -51,7 +63,9 @@ def splitting(kept, adapter, layer, num_heads):
     return note
 
 
-def check_calls(layer, queries, keys):
+def check_calls(
+    layer: keras.layers.Layer, queries: list[Tensor], keys: list[Tensor]
+) -> None:
     """Raises ValueError unless as many queries as keys were projected."""
     if len(queries) != len(keys):
         raise ValueError(
@@ -61,7 +75,13 @@ def check_calls(layer, queries, keys):
         )
 
 
-def masked_pairs(adapter, layer, arguments, self_attention, pairs):
+def masked_pairs(
+    adapter: Any,
+    layer: keras.layers.Layer,
+    arguments: dict[str, Any],
+    self_attention: bool,
+    pairs: Sequence[tuple[Tensor, Tensor]],
+) -> list[tuple[Tensor, Tensor, Tensor | None, Tensor | None]]:
     """Everything that a call tells about its queries and keys.
 
     Args:
@@ -95,7 +115,9 @@ def masked_pairs(adapter, layer, arguments, self_attention, pairs):
     return masked
 
 
-def check_heads(adapter, layer, query, key):
+def check_heads(
+    adapter: Any, layer: keras.layers.Layer, query: Tensor, key: Tensor
+) -> None:
     """Raises ValueError unless queries and keys have the heads of the layer."""
     heads, size = adapter.num_heads(layer), adapter.head_size(layer)
     of_keys = heads, adapter.num_key_heads(layer)

@@ -4,17 +4,24 @@ import contextlib
 import functools
 import inspect
 import threading
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_align import keras_internals
+from keras_align.divergences.numerics import Tensor
 
 _LOCK = threading.RLock()
 
 
 @contextlib.contextmanager
-def replaced(layer, method, make):
+def replaced(
+    layer: keras.layers.Layer,
+    method: str,
+    make: Callable[[Callable[..., Any]], Callable[..., Any]],
+) -> Iterator[None]:
     """Replaces a method of one layer for the time of a `with` statement.
 
     In the instance alone: an overridden `_compute_attention` in the class would make
@@ -72,7 +79,9 @@ class _Replaceable:
             layer.__dict__[method] = self.own
 
 
-def watched(layer, method, note):
+def watched(
+    layer: keras.layers.Layer, method: str, note: Callable[[tuple, dict, Any], None]
+) -> contextlib.AbstractContextManager[None]:
     """Lets `note` see every call of a method of one layer, as `replaced` does.
 
     Args:
@@ -92,14 +101,16 @@ def watched(layer, method, note):
     return replaced(layer, method, watching)
 
 
-def calling_method(layer):
+def calling_method(layer: keras.layers.Layer) -> str:
     """Name of the method that calling a layer runs; it is another one in int8."""
     quantized = getattr(layer, "quantization_mode", None) is not None
     return "quantized_call" if quantized else "call"
 
 
 @contextlib.contextmanager
-def captured_arguments(layer, method=keras_internals.COMPUTE_ATTENTION):
+def captured_arguments(
+    layer: keras.layers.Layer, method: str = keras_internals.COMPUTE_ATTENTION
+) -> Iterator[list[tuple[Tensor, Tensor]]]:
     """Notes the queries and keys that a method of an attention layer is called with.
 
     Args:

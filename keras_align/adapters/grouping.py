@@ -2,8 +2,16 @@
 
 from keras import ops
 
+from keras_align.divergences.numerics import Tensor
 
-def match_groups(query, key, query_mask, key_mask, num_key_heads):
+
+def match_groups(
+    query: Tensor,
+    key: Tensor,
+    query_mask: Tensor | None,
+    key_mask: Tensor | None,
+    num_key_heads: int,
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
     """Joins the queries of each group of heads, for the key head of the group.
 
     Args:

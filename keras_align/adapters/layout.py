@@ -5,11 +5,12 @@ import contextlib
 import keras
 
 from keras_align import keras_internals
+from keras_align.adapters.adapter import AttentionAdapter
 from keras_align.adapters.captured import check_heads
 from keras_align.adapters.capturing import replaced
 
 
-def check_layout(adapter, layer):
+def check_layout(adapter: AttentionAdapter, layer: keras.layers.Layer) -> None:
     """Raises ValueError if a built layer has tokens where heads should be.
 
     `(B, T, N, H)` and `(B, N, T, H)` are the same shape in a call with as many tokens

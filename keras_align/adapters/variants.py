@@ -1,12 +1,16 @@
 """Adapters for attention classes that do otherwise than most."""
 
 import contextlib
+from collections.abc import Iterator
+from typing import Any
 
+import keras
 from keras import ops
 
 from keras_align.adapters.adapter import AttentionAdapter
 from keras_align.adapters.captured import split_heads
 from keras_align.adapters.capturing import calling_method, watched
+from keras_align.divergences.numerics import Tensor
 
 
 class FusedProjectionAdapter(AttentionAdapter):
@@ -19,15 +23,17 @@ class FusedProjectionAdapter(AttentionAdapter):
         **kwargs: the other arguments of `AttentionAdapter`.
     """
 
-    def __init__(self, qkv="qkv", **kwargs):
+    def __init__(self, qkv: str = "qkv", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._qkv = qkv
 
-    def projections(self, layer):
+    def projections(self, layer: keras.layers.Layer) -> list[keras.layers.Layer]:
         return [getattr(layer, self._qkv)]
 
     @contextlib.contextmanager
-    def captured_projections(self, layer):
+    def captured_projections(
+        self, layer: keras.layers.Layer
+    ) -> Iterator[list[tuple[Tensor, Tensor]]]:
         pairs = []
         heads, size = self.num_heads(layer), self.head_size(layer)
 
@@ -39,7 +45,7 @@ class FusedProjectionAdapter(AttentionAdapter):
         with watched(qkv, calling_method(qkv), note):
             yield pairs
 
-    def head_size_of_weights(self, layer):
+    def head_size_of_weights(self, layer: keras.layers.Layer) -> int:
         (qkv,) = self.projections(layer)
         return qkv.kernel.shape[-1] // (3 * self.num_heads(layer))
 
@@ -55,12 +61,14 @@ class ResultAdapter(AttentionAdapter):
         **kwargs: the other arguments of `AttentionAdapter`.
     """
 
-    def __init__(self, method, **kwargs):
+    def __init__(self, method: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         *self._owner, self._method = method.split(".")
 
     @contextlib.contextmanager
-    def capture(self, layer):
+    def capture(
+        self, layer: keras.layers.Layer
+    ) -> Iterator[list[tuple[Tensor, Tensor]]]:
         owner, pairs = layer, []
         for name in self._owner:
             owner = getattr(owner, name)
@@ -80,21 +88,21 @@ class ResultAdapter(AttentionAdapter):
 class SharedKeysAdapter(AttentionAdapter):
     """For Gemma 4's attention, of which some layers attend to an earlier one's keys."""
 
-    def projections(self, layer):
+    def projections(self, layer: keras.layers.Layer) -> list[keras.layers.Layer]:
         return [x for x in (layer.query_dense, layer.key_dense) if x is not None]
 
 
 class JointAttentionAdapter(AttentionAdapter):
     """For Stable Diffusion 3's block, which attends over image and context at once."""
 
-    def projections(self, layer):
+    def projections(self, layer: keras.layers.Layer) -> list[keras.layers.Layer]:
         return [layer.x_block.attention_qkv, layer.context_block.attention_qkv]
 
 
 class MultiQueryConvolutionAdapter(AttentionAdapter):
     """For MobileNetV5's attention: projections are convolutions, with one key head."""
 
-    def projections(self, layer):
+    def projections(self, layer: keras.layers.Layer) -> list[keras.layers.Layer]:
         if layer.data_format != "channels_last":
             raise ValueError(
                 f"Layer '{layer.name}' must have the channels last to be aligned. "
@@ -102,7 +110,7 @@ class MultiQueryConvolutionAdapter(AttentionAdapter):
             )
         return [layer.query_layers[-1], layer.key_layers[-1]]
 
-    def num_key_heads(self, layer):
+    def num_key_heads(self, layer: keras.layers.Layer) -> int:
         return 1
 
 
@@ -112,7 +120,7 @@ class ScaledQueryAdapter(AttentionAdapter):
     The constant `1 / sqrt(H)` in that scale is left out, as everywhere.
     """
 
-    def captured_projections(self, layer):
+    def captured_projections(self, layer: keras.layers.Layer) -> Any:
         projected = super().captured_projections(layer)
         return _scaled(projected, layer) if layer.use_per_dim_scale else projected
 
@@ -134,7 +142,9 @@ class RelativePositionAdapter(AttentionAdapter):
     """For XLNet's attention: keys are multiplied by the query plus a learned bias."""
 
     @contextlib.contextmanager
-    def capture(self, layer):
+    def capture(
+        self, layer: keras.layers.Layer
+    ) -> Iterator[list[tuple[Tensor, Tensor]]]:
         pairs = []
 
         def note(args, kwargs, result):
@@ -148,14 +158,18 @@ class RelativePositionAdapter(AttentionAdapter):
 class EncoderDecoderAdapter(AttentionAdapter):
     """For T5Gemma's attention: `attention_type` says whether keys are an encoder's."""
 
-    def is_self_attention(self, layer, arguments):
+    def is_self_attention(
+        self, layer: keras.layers.Layer, arguments: dict[str, Any]
+    ) -> bool:
         return layer.attention_type == "self"
 
 
 class MergedAttentionAdapter(AttentionAdapter):
     """For T5Gemma 2's decoder: keys of its own tokens and then of the encoder's."""
 
-    def token_masks(self, layer, arguments, self_attention):
+    def token_masks(
+        self, layer: keras.layers.Layer, arguments: dict[str, Any], self_attention: bool
+    ) -> tuple[Tensor | None, Tensor | None]:
         query_mask, key_mask = super().token_masks(layer, arguments, False)
         if key_mask is not None:
             length = ops.shape(arguments["inputs"])[1]

@@ -3,12 +3,12 @@
 import numbers
 import re
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
 
-from keras_align.conversion.finding import registration_hint
+from keras_align.conversion.finding import Found, registration_hint
 from keras_align.conversion.swapping import checked
 
 _SEQUENCES = list, tuple, range, np.ndarray
@@ -18,7 +18,13 @@ _One: TypeAlias = (
 Choice: TypeAlias = _One | Sequence[_One] | None
 
 
-def assign(found, others, alignment, alignment_weight, layers):
+def assign(
+    found: list[Found],
+    others: list[Found],
+    alignment: Any,
+    alignment_weight: Any,
+    layers: Choice,
+) -> list[tuple[Found, dict[str, Any], Any]]:
     """Which layers are to be aligned, and how, see `align_model`.
 
     Args:
@@ -57,7 +63,7 @@ def assign(found, others, alignment, alignment_weight, layers):
     return [assigned[each.path] for each in found if each.path in assigned]
 
 
-def select(found, others, chosen):
+def select(found: list[Found], others: list[Found], chosen: Choice) -> list[Found]:
     """The layers that an argument `layers` chooses, see `align_model`.
 
     Args:

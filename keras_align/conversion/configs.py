@@ -1,5 +1,7 @@
 """What a serialised config tells about aligned attention."""
 
+from typing import Any
+
 import keras
 
 from keras_align.conversion.supported import PLAIN_CLASSES
@@ -10,7 +12,7 @@ CONTAINER_NAME = "AlignedHost"
 KEY = "keras_align"
 
 
-def described_alignments(config):
+def described_alignments(config: Any) -> int:
     """Number of aligned attention layers that a serialised config would rebuild.
 
     Args:

@@ -80,7 +80,7 @@ _register = keras.saving.register_keras_serializable(PACKAGE, CONTAINER_NAME)
 _register(AlignedContainer)
 
 
-def needs_container(layer):
+def needs_container(layer: keras.layers.Layer) -> bool:
     """Whether a layer's config leaves out the alignment of attention inside it."""
     is_container = isinstance(layer, AlignedContainer)
     if is_container or type(layer).__module__.startswith("keras."):
@@ -94,13 +94,13 @@ def needs_container(layer):
     return described_alignments(config) < aligned
 
 
-def make_container(layer):
+def make_container(layer: keras.layers.Layer) -> None:
     """Lets the layer's config carry the alignment of the attention inside it."""
     if not isinstance(layer, AlignedContainer):
         layer.__class__ = _container_class(layer.__class__)
 
 
-def unmake_container(layer):
+def unmake_container(layer: keras.layers.Layer) -> None:
     """Gives a container its plain class back."""
     if isinstance(layer, AlignedContainer):
         layer.__class__ = type(layer).contained_class

@@ -31,7 +31,7 @@ class Found:
     layer: keras.layers.Layer
 
 
-def find_attention(model):
+def find_attention(model: keras.layers.Layer) -> tuple[list[Found], list[Found]]:
     """Finds the attention layers of a model; a shared layer is found once.
 
     Args:
@@ -73,7 +73,7 @@ def find_attention(model):
     return supported, others
 
 
-def registration_hint(others):
+def registration_hint(others: list[Found]) -> str:
     """Sentences for errors: which attention stays plain, and how to register a class.
 
     Args:
@@ -94,7 +94,7 @@ def registration_hint(others):
     )
 
 
-def holders(model, found):
+def holders(model: keras.layers.Layer, found: list[Found]) -> list[keras.layers.Layer]:
     """The layers that hold any of the attention layers, at any depth.
 
     Args:

@@ -10,7 +10,10 @@ itself never does.
 
 import functools
 import json
+import os
 import pathlib
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import wrapt
@@ -21,7 +24,7 @@ from keras_align.conversion.supported import plain_class
 _ALIASES = {}  # from the name of a backbone class to the class that presets name
 
 
-def register_presets(container_class):
+def register_presets(container_class: Callable[[type], type]) -> None:
     """Registers the classes that presets name, once keras-hub is imported.
 
     Args:
@@ -37,7 +40,9 @@ def register_presets(container_class):
             names[f"{PACKAGE}>{backbone.__name__}"] = alias
 
 
-def save_to_preset(self, preset_dir, *args, **kwargs):
+def save_to_preset(
+    self: Any, preset_dir: str | os.PathLike, *args: Any, **kwargs: Any
+) -> None:
     """`save_to_preset` of an aligned backbone: its preset names the alias."""
     plain = plain_class(type(self))
     alias = _ALIASES.get(plain.__name__)

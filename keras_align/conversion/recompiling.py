@@ -6,7 +6,9 @@ compiled again with the same arguments, and an optimizer that has been used is r
 by an equal one without slots.
 """
 
+import contextlib
 import inspect
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import keras
@@ -23,7 +25,7 @@ class Compilation:
     again: dict
 
 
-def compilations(layers):
+def compilations(layers: Iterable[keras.layers.Layer]) -> list[Compilation]:
     """Prepares to compile the compiled models among `layers` again.
 
     Args:
@@ -66,7 +68,7 @@ def _compilation(model):
     return Compilation(model, before, {**before, "optimizer": optimizer})
 
 
-def recompile(prepared, undo):
+def recompile(prepared: list[Compilation], undo: contextlib.ExitStack) -> None:
     """Compiles the models again.
 
     Args:

@@ -1,5 +1,9 @@
 """One attention layer made aligned, or plain again, without a new object."""
 
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
 import keras
 
 from keras_align import keras_internals
@@ -12,7 +16,9 @@ from keras_align.layers.alignment_weight import check_weight
 _MISSING = object()
 
 
-def make_aligned(layer, alignment, alignment_weight):
+def make_aligned(
+    layer: keras.layers.Layer, alignment: Any, alignment_weight: Any
+) -> None:
     """Changes the class of a built attention layer and builds a new alignment in it.
 
     The layer, its variables and its place in a functional graph stay the same objects.
@@ -30,7 +36,7 @@ def make_aligned(layer, alignment, alignment_weight):
             layer._build_alignment()
 
 
-def make_plain(layer):
+def make_plain(layer: keras.layers.Layer) -> None:
     """Gives an aligned attention layer its own class back and drops the alignment."""
     if layer._alignment_tracker is not None:
         layer._alignment_tracker.leave()
@@ -38,7 +44,7 @@ def make_plain(layer):
     keras_internals.remove_attributes(layer, attribute_names())
 
 
-def snapshot(layer):
+def snapshot(layer: keras.layers.Layer) -> Callable[[], None]:
     """Returns a function that undoes a later `make_aligned` or `make_plain`."""
     cls = type(layer)
     before = {name: getattr(layer, name, _MISSING) for name in attribute_names()}
@@ -56,18 +62,20 @@ def snapshot(layer):
     return undo
 
 
-def hidden_alignment(layer):
+def hidden_alignment(
+    layer: keras.layers.Layer,
+) -> contextlib.AbstractContextManager[None]:
     """Context manager in which the layer does not list what the alignment added."""
     added = [getattr(layer, name, None) for name in attribute_names()]
     return keras_internals.without_sublayers(layer, added)
 
 
-def options(layer):
+def options(layer: keras.layers.Layer) -> dict[str, Any] | None:
     """What `make_aligned` needs to make an equal aligned layer, or `None`."""
     return layer.alignment_options if isinstance(layer, AlignedAttention) else None
 
 
-def checked(alignment, alignment_weight):
+def checked(alignment: Any, alignment_weight: Any) -> Any:
     """Returns the serialised alignment, or raises if an argument is wrong."""
     alignment = get_alignment(alignment)
     if alignment is None:
@@ -85,14 +93,14 @@ def checked(alignment, alignment_weight):
     return serialize_alignment(alignment)
 
 
-def reserved_names(layer):
+def reserved_names(layer: keras.layers.Layer) -> list[str]:
     """Names that a plain layer uses and its aligned class needs for itself."""
     ours = {*dir(AdaptedAttention), *attribute_names()} - {*dir(keras.layers.Layer)}
     own = vars(layer).keys() | {*dir(type(layer))}
     return sorted(ours & own)
 
 
-def attribute_names():
+def attribute_names() -> tuple[str, ...]:
     """Names of the attributes that an aligned layer has beyond its plain parent."""
     aligned, plain = AlignedAttention(alignment=None), keras.layers.Layer()
     return tuple(name for name in vars(aligned) if name not in vars(plain))

@@ -68,7 +68,13 @@ def conditional_transport(
 
 
 def conditional_transport_plain(
-    unit_query, unit_key, query, key, row, column, rho
+    unit_query: Tensor,
+    unit_key: Tensor,
+    query: Tensor,
+    key: Tensor,
+    row: Tensor,
+    column: Tensor,
+    rho: float,
 ) -> Tensor:
     """The equation with the matrices of costs and plans.
 
@@ -95,7 +101,13 @@ def conditional_transport_plain(
 
 
 def conditional_transport_closed_form(
-    unit_query, unit_key, query, key, row, column, rho
+    unit_query: Tensor,
+    unit_key: Tensor,
+    query: Tensor,
+    key: Tensor,
+    row: Tensor,
+    column: Tensor,
+    rho: float,
 ) -> Tensor:
     """`conditional_transport_plain` with its gradient in closed form.
 

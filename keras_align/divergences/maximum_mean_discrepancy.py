@@ -57,7 +57,12 @@ def maximum_mean_discrepancy(
 
 
 def maximum_mean_discrepancy_plain(
-    query, key, row, column, precision, unbiased
+    query: Tensor,
+    key: Tensor,
+    row: Tensor,
+    column: Tensor,
+    precision: Tensor,
+    unbiased: bool,
 ) -> Tensor:
     """The equation with the matrices of distances.
 
@@ -87,7 +92,12 @@ def maximum_mean_discrepancy_plain(
 
 
 def maximum_mean_discrepancy_closed_form(
-    query, key, row, column, precision, unbiased
+    query: Tensor,
+    key: Tensor,
+    row: Tensor,
+    column: Tensor,
+    precision: Tensor,
+    unbiased: bool,
 ) -> Tensor:
     """`maximum_mean_discrepancy_plain` with its gradient in closed form."""
     total = -2.0 * _mean_kernel(query, key, row, column, precision)

@@ -12,13 +12,13 @@ from keras import ops
 Tensor = Any
 
 
-def to_float32(*tensors):
+def to_float32(*tensors: Tensor) -> Any:
     """Returns the tensors in float32, the precision of every divergence."""
     cast = tuple(ops.cast(tensor, "float32") for tensor in tensors)
     return cast if len(cast) > 1 else cast[0]
 
 
-def as_rows(x):
+def as_rows(x: Tensor) -> Tensor:
     """`(B, T, N, H)` -> float32 `(B, N, T, H)`, the layout of the formulas.
 
     In it every product of the formulas is a plain matrix product, which compilers turn
@@ -27,12 +27,12 @@ def as_rows(x):
     return ops.transpose(to_float32(x), (0, 2, 1, 3))
 
 
-def transpose(x):
+def transpose(x: Tensor) -> Tensor:
     """Swaps the last two axes."""
     return ops.swapaxes(x, -1, -2)
 
 
-def l2_normalize(x):
+def l2_normalize(x: Tensor) -> Tensor:
     """`x / |x|` over the last axis; zero, with zero gradient, for a zero vector."""
     square = ops.sum(ops.square(x), axis=-1, keepdims=True)
     nonzero = square > 0.0
@@ -40,7 +40,7 @@ def l2_normalize(x):
     return x * ops.where(nonzero, inverse, 0.0)
 
 
-def token_weights(mask, like):
+def token_weights(mask: Tensor | None, like: Tensor) -> Tensor:
     """Uniform distribution over the real tokens of every sample.
 
     Args:
@@ -58,32 +58,34 @@ def token_weights(mask, like):
     return weights / ops.maximum(count, 1.0)
 
 
-def largest(x, axis):
+def largest(x: Tensor, axis: int) -> Tensor:
     """Largest entry along an axis, which is kept; also of a batch without samples."""
     # A Python number would take the type of `floatx` here.
     lowest = ops.cast(-3e38, x.dtype)
     return ops.max(x, axis=axis, keepdims=True, initial=lowest)
 
 
-def matvec(matrix, vector):
+def matvec(matrix: Tensor, vector: Tensor) -> Tensor:
     """`sum_j M_ij v_j`: `(B, N, T, S)`, `(B, 1 or N, S)` -> `(B, N, T)`."""
     sizes = ops.shape(matrix)
     column = ops.broadcast_to(vector, (*sizes[:-2], sizes[-1]))[..., None]
     return ops.matmul(matrix, column)[..., 0]
 
 
-def vecmat(vector, matrix):
+def vecmat(vector: Tensor, matrix: Tensor) -> Tensor:
     """`sum_i v_i M_ij`: `(B, 1 or N, T)`, `(B, N, T, S)` -> `(B, N, S)`."""
     row = ops.broadcast_to(vector, ops.shape(matrix)[:-1])[..., None, :]
     return ops.matmul(row, matrix)[..., 0, :]
 
 
-def transposed_matmul(matrix, x):
+def transposed_matmul(matrix: Tensor, x: Tensor) -> Tensor:
     """`sum_i M_ij x_i`: `(B, N, T, S)`, `(B, N, T, D)` -> `(B, N, S, D)`."""
     return transpose(ops.matmul(transpose(x), matrix))
 
 
-def centered(query, key, row, column):
+def centered(
+    query: Tensor, key: Tensor, row: Tensor, column: Tensor
+) -> tuple[Tensor, Tensor]:
     """Moves the mid-point of both means to 0: distances of small numbers are exact.
 
     The mid-point is a constant, as no distance depends on it.
@@ -102,7 +104,9 @@ def centered(query, key, row, column):
     return query - middle, key - middle
 
 
-def zero_if_empty(value, query_mask, key_mask):
+def zero_if_empty(
+    value: Tensor, query_mask: Tensor | None, key_mask: Tensor | None
+) -> Tensor:
     """Sets the value `(B, N)` of a sample without a real query or key to 0."""
     for mask in (query_mask, key_mask):
         if mask is not None:
@@ -111,7 +115,7 @@ def zero_if_empty(value, query_mask, key_mask):
     return value
 
 
-def with_gradient(value, *pairs):
+def with_gradient(value: Tensor, *pairs: tuple[Tensor, Tensor]) -> Tensor:
     """Returns `value` with gradients that are known in closed form.
 
     What is needed to compute them is not kept for the backward pass; only the gradients

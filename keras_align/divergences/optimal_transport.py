@@ -84,7 +84,9 @@ def optimal_transport(
     return (total, convergence) if return_convergence else total
 
 
-def optimal_transport_plain(query, key, plan, cost) -> Tensor:
+def optimal_transport_plain(
+    query: Tensor, key: Tensor, plan: Tensor, cost: str
+) -> Tensor:
     """The equation with the matrix of costs.
 
     Args:
@@ -104,7 +106,9 @@ def optimal_transport_plain(query, key, plan, cost) -> Tensor:
     return ops.sum(plan * costs, axis=(-2, -1))
 
 
-def optimal_transport_closed_form(query, key, plan, cost) -> Tensor:
+def optimal_transport_closed_form(
+    query: Tensor, key: Tensor, plan: Tensor, cost: str
+) -> Tensor:
     """`optimal_transport_plain` with its gradient in closed form.
 
     `sum_ij pi_ij q_i . k_j = sum_i q_i . sum_j pi_ij k_j`: its gradient with respect to

@@ -1,7 +1,7 @@
 """Names that differ."""
 
 
-def unique_name(name, taken):
+def unique_name(name: str, taken: set[str]) -> str:
     """The name, or with a number behind it if it is taken.
 
     Args:
