@@ -122,21 +122,16 @@ def conditional_transport_closed_form(
     real_row, real_column = _real(row), _real(column)
     unit_query, query = (x * real_row[..., None] for x in (unit_query, query))
     unit_key, key = (x * real_column[..., None] for x in (unit_key, key))
-    # The plans are the exponentials times a normaliser of each row or column.
-    row_normaliser = 1.0 / ops.maximum(matvec(to_keys, real_column), 1e-30)
-    column_normaliser = 1.0 / ops.maximum(vecmat(real_row, to_queries), 1e-30)
-    attended_keys = ops.matmul(to_keys, unit_key) * row_normaliser[..., None]
-    attended_queries = transposed_matmul(to_queries, unit_query)
-    attended_queries *= column_normaliser[..., None]
+    row_normaliser, column_normaliser = _normalisers(to_keys, to_queries, row, column)
+    attended_keys = row_normaliser * ops.matmul(to_keys, unit_key)
+    attended_queries = column_normaliser * transposed_matmul(to_queries, unit_query)
     row_similarity = ops.sum(unit_query * attended_keys, axis=-1)  # r, (B, N, T)
     column_similarity = ops.sum(unit_key * attended_queries, axis=-1)  # s, (B, N, S)
-
     row, column = rho * row, (1.0 - rho) * column
     value = ops.sum(row * (1.0 - row_similarity), axis=-1)
     value += ops.sum(column * (1.0 - column_similarity), axis=-1)
-
-    row_scale = (row * row_normaliser)[..., None]
-    column_scale = (column * column_normaliser)[..., None]
+    row_scale = row[..., None] * row_normaliser
+    column_scale = column[..., None] * column_normaliser
     cosines = ops.matmul(unit_query, transpose(unit_key))
     logits_gradient = to_keys * (row_scale * (row_similarity[..., None] - cosines))
     difference = column_similarity[:, :, None] - cosines
@@ -168,6 +163,13 @@ def _exponentials(query, key, row, column):
         ops.exp(logits - largest(logits, axis=-1)),
         ops.exp(logits - largest(logits, axis=-2)),
     )
+
+
+def _normalisers(to_keys, to_queries, row, column):
+    """What makes the exponentials the plans, `(B, N, T, 1)` and `(B, N, S, 1)`."""
+    of_rows = ops.maximum(matvec(to_keys, _real(column)), 1e-30)
+    of_columns = ops.maximum(vecmat(_real(row), to_queries), 1e-30)
+    return (1.0 / of_rows)[..., None], (1.0 / of_columns)[..., None]
 
 
 def _real(weight):

@@ -61,7 +61,7 @@ def maximum_mean_discrepancy_plain(
     key: Tensor,
     row: Tensor,
     column: Tensor,
-    precision: Tensor,
+    precision: float,
     unbiased: bool,
 ) -> Tensor:
     """The equation with the matrices of distances.
@@ -96,7 +96,7 @@ def maximum_mean_discrepancy_closed_form(
     key: Tensor,
     row: Tensor,
     column: Tensor,
-    precision: Tensor,
+    precision: float,
     unbiased: bool,
 ) -> Tensor:
     """`maximum_mean_discrepancy_plain` with its gradient in closed form."""

@@ -1,11 +1,14 @@
 """What an exported classifier can be asked."""
 
 import dataclasses
+import os
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_align import keras_internals
+from keras_align.divergences.numerics import Tensor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,10 +27,10 @@ class Classifier:
     width: int
     from_logits: bool
     dtype: str
-    class_names: list | None
+    class_names: list[str] | None
 
     @property
-    def specs(self):
+    def specs(self) -> dict[str, keras.InputSpec]:
         """What the model takes, by name."""
         return {
             x.name: keras.InputSpec(shape=x.shape, dtype=self._type(x), name=x.name)
@@ -37,7 +40,7 @@ class Classifier:
     def _type(self, x):
         return self.dtype if keras.backend.is_float_dtype(x.dtype) else x.dtype
 
-    def probabilities(self, inputs):
+    def probabilities(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """float32 probabilities `(batch, classes)` in a dict, as an endpoint wants."""
         values = [inputs[x.name] for x in self.model.inputs]
         if isinstance(self.model, keras.Sequential):
@@ -53,7 +56,7 @@ class Classifier:
             outputs = ops.softmax(outputs)
         return {"probabilities": outputs}
 
-    def answer(self, probabilities):
+    def answer(self, probabilities: Tensor) -> dict[str, Tensor]:
         """What a signature returns, in operations of TensorFlow."""
         import tensorflow as tf
 
@@ -63,7 +66,7 @@ class Classifier:
         return {"probabilities": tf.cast(probabilities, self.dtype), "labels": labels}
 
 
-def track(archive, model, preprocessor):
+def track(archive: Any, model: keras.Model, preprocessor: Any) -> None:
     """Tells an `ExportArchive` of what it does not find itself.
 
     On TensorFlow it finds the variables, and would write what it is told of twice.
@@ -80,7 +83,7 @@ def track(archive, model, preprocessor):
                     archive.track(value)  # of the words of a tokenizer
 
 
-def add(archive, classifier, preprocessor):
+def add(archive: Any, classifier: Classifier, preprocessor: Any) -> None:
     """Adds "serving_default" and "tokens" to an `ExportArchive`."""
     import tensorflow as tf
 
@@ -109,7 +112,7 @@ def add(archive, classifier, preprocessor):
     archive.add_endpoint("tokens", tokens)
 
 
-def write(archive, path):
+def write(archive: Any, path: str | os.PathLike) -> None:
     """Writes a SavedModel."""
     try:
         archive.write_out(str(path), verbose=False)

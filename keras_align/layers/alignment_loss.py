@@ -3,13 +3,14 @@
 import math
 import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
 from keras_align import keras_internals
+from keras_align.divergences.numerics import Tensor
 from keras_align.validation.names import unique_name
 
 _NAME = "alignment_loss"
@@ -40,7 +41,9 @@ class AlignmentLoss(keras.metrics.Metric):
         latest: float, the mean before the last reset, or `None`.
     """
 
-    def __init__(self, layer_name="", name=_NAME, dtype="float32"):
+    def __init__(
+        self, layer_name: str = "", name: str = _NAME, dtype: Any = "float32"
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         self.layer_name = layer_name
         self.sums = keras_internals.UnsavedState([0.0, 0.0], _NAME, summed=True)
@@ -49,13 +52,14 @@ class AlignmentLoss(keras.metrics.Metric):
         if keras.backend.backend() == "jax":
             self._reported = self.add_variable((2,), "zeros", name="reported")
         self.reporting = self.reporting_layer = self.unread = False
-        self.latest = self.group = None
-        self._caller = lambda: None
+        self.latest: float | None = None
+        self.group: LossGroup | None = None
+        self._caller: Callable[[], Any] = lambda: None
 
-    def update_state(self, *args, **kwargs):
+    def update_state(self, *args: Any, **kwargs: Any) -> None:
         """Does nothing: the layer adds to the sums when it is called."""
 
-    def add(self, divergence, count):
+    def add(self, divergence: Tensor, count: Tensor) -> None:
         """Adds the mean divergence of `count` samples and heads, in a call."""
         divergence = ops.stop_gradient(divergence)
         state = self.sums.state
@@ -63,7 +67,7 @@ class AlignmentLoss(keras.metrics.Metric):
         self.reporting = True
         self._join()
 
-    def note_caller(self, root):
+    def note_caller(self, root: keras.Model) -> None:
         """Remembers the compiled model that calls the layer."""
         self._caller = weakref.ref(root)
 
@@ -80,33 +84,33 @@ class AlignmentLoss(keras.metrics.Metric):
         if stateless and self.group is not None:
             keras_internals.after_compute_loss(root, self.group.report)
 
-    def leave(self):
+    def leave(self) -> None:
         """Dissolves the group, as when a layer of the model is aligned no more."""
         for tracker in () if self.group is None else self.group.trackers:
             tracker.group = None
 
-    def forget_traces(self):
+    def forget_traces(self) -> None:
         """Lets the model trace its training step again."""
         model = None if self.group is None else self.group.model()
         if isinstance(model, keras.Model):
             model.train_function = None
 
-    def report(self):
+    def report(self) -> None:
         """Makes the sums what a stateless step reports."""
         self._reported.assign(self.sums.state)
 
-    def totals(self):
+    def totals(self) -> tuple[Tensor, Tensor]:
         """Sum and number of the divergences, scalar tensors."""
         stateless = keras_internals.in_stateless_step()
         totals = self._reported if stateless else self.sums.state
         return totals[0], totals[1]
 
-    def mean(self):
+    def mean(self) -> float | None:
         """This layer's mean divergence as a float, `None` if there is none."""
         total, count = map(float, ops.convert_to_numpy(self.sums.state))
         return total / count if count else self.latest
 
-    def result(self):
+    def result(self) -> dict[str, Tensor]:
         """Dict of what this metric adds to the logs, empty if nothing was computed."""
         group, logs = self.group, {}
         if group is None or not group.is_reporting():
@@ -119,7 +123,7 @@ class AlignmentLoss(keras.metrics.Metric):
             logs[key] = mean_of([self.totals()])
         return logs
 
-    def reset_state(self):
+    def reset_state(self) -> None:
         if not keras_internals.is_traced():
             self.latest = self.mean()
         self.sums.reset()
@@ -128,13 +132,13 @@ class AlignmentLoss(keras.metrics.Metric):
         if self.group is not None:
             self.group.reported = False
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any) -> None:
         """Saves nothing: the state of an epoch is no weight."""
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         """Loads nothing, see `save_own_variables`."""
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "layer_name": self.layer_name}
 
 
@@ -146,23 +150,26 @@ class LossGroup:
         trackers: tuple of `AlignmentLoss`.
     """
 
-    def __init__(self, model, trackers):
+    def __init__(
+        self, model: keras.layers.Layer, trackers: tuple[AlignmentLoss, ...]
+    ) -> None:
         self.model: Callable[[], Any] = weakref.ref(model)
         self.trackers, taken = trackers, set()
         self.labels = {each: unique_name(each.layer_name, taken) for each in trackers}
-        self._known, self._warned, self.reported = None, False, False
+        self._known: tuple[list, str] | None = None
+        self._warned = self.reported = False
         for tracker in trackers:
             tracker.group = self
             label = "" if tracker is trackers[0] else f"/{self.labels[tracker]}"
             tracker.name = f"{_NAME}{label}"
 
-    def report(self):
+    def report(self) -> None:
         """See `AlignmentLoss.report`."""
         self.reported = True
         for tracker in self.trackers:
             tracker.report()
 
-    def is_reporting(self):
+    def is_reporting(self) -> bool:
         """Whether training went on since the last reset.
 
         A step that is being traced tells by what was traced last; when `fit` asks at
@@ -175,7 +182,7 @@ class LossGroup:
         counts = [ops.convert_to_numpy(x.sums.state)[1] for x in self.trackers]
         return sum(counts) > 0
 
-    def key(self):
+    def key(self) -> str:
         """`alignment_loss`, or with a number behind it if the logs have that."""
         model = self.model()
         metrics = getattr(model, "metrics", None) or ()
@@ -186,7 +193,7 @@ class LossGroup:
             self._known = known, unique_name(_NAME, taken)
         return self._known[1]
 
-    def warn_if_unread(self):
+    def warn_if_unread(self) -> None:
         """Warns once if the loss of this step is not part of what is minimised."""
         if self._warned or not any(each.unread for each in self.trackers):
             return
@@ -199,7 +206,7 @@ class LossGroup:
         )
 
 
-def mean_of(totals):
+def mean_of(totals: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
     """Sum of the means of `(sum, number)` pairs; NaN if all numbers are 0."""
     mean = sum(total / ops.maximum(count, 1.0) for total, count in totals)
     return ops.where(sum(count for _, count in totals) > 0.0, mean, math.nan)

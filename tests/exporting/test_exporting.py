@@ -44,7 +44,7 @@ def kept(model):
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """A folder with an aligned and a plain model of the same weights; and the former."""
+    """A folder with an aligned and a plain model; and the aligned model."""
     folder = tmp_path_factory.mktemp("exported")
     model = classifier()
     before, optimizer = kept(model), model.optimizer
