@@ -39,13 +39,7 @@ class Alignment(layers.Layer):
 
     >>> @register_alignment("mean")
     ... class MeanAlignment(Alignment):
-    ...     def call(
-        self,
-        query: Tensor,
-        key: Tensor,
-        query_mask: Tensor | None = None,
-        key_mask: Tensor | None = None,
-    ) -> Tensor:
+    ...     def call(self, query, key, query_mask=None, key_mask=None):
     ...         gap = keras.ops.mean(query, axis=1) - keras.ops.mean(key, axis=1)
     ...         return keras.ops.sum(keras.ops.square(gap), axis=-1)
     >>> layer = keras_align.AlignedMultiHeadAttention(2, 8, alignment="mean")
