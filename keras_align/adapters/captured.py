@@ -69,7 +69,8 @@ def masked_pairs(adapter, layer, arguments, self_attention, pairs):
         layer: the attention layer.
         arguments: dict, the arguments of `call` by name.
         self_attention: bool, see `AttentionAdapter.is_self_attention`.
-        pairs: list that `AttentionAdapter.capture` yielded.
+        pairs: list that `AttentionAdapter.capture` yielded; masks may follow a query
+            and a key.
 
     Returns:
         List of query, key, query mask and key mask, see `AttentionAdapter.capture` and
@@ -85,10 +86,11 @@ def masked_pairs(adapter, layer, arguments, self_attention, pairs):
             f"call of layer '{layer.name}', so nothing would be aligned."
         )
     masked = []
-    for query, key in pairs:
+    for query, key, *masks in pairs:
         check_heads(adapter, layer, query, key)
-        same = self_attention and _fits(query.shape[1], key.shape[1])
-        masks = adapter.token_masks(layer, arguments, same)
+        if not masks:
+            same = self_attention and _fits(query.shape[1], key.shape[1])
+            masks = adapter.token_masks(layer, arguments, same)
         _check_mask(layer, "queries", masks[0], query)
         _check_mask(layer, "keys", masks[1], key)
         masked.append((query, key, *masks))
