@@ -8,7 +8,7 @@ import pytest
 import keras_align
 from keras_align import keras_internals
 
-pytestmark = pytest.mark.tensorflow  # the same on every backend
+pytestmark = pytest.mark.backends("tensorflow")  # the same on every backend
 
 
 def public_values(module):

@@ -15,9 +15,10 @@ import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
 # Keras's way of saving variables, on NumPy 2.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:__array__ implementation:DeprecationWarning"
-)
+pytestmark = [
+    pytest.mark.backends("tensorflow"),
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 
 JSON = {"Content-Type": "application/json"}
 MAX_TEXTS, MAX_CHARACTERS, MAX_BYTES = 20, 30, 4000

@@ -19,7 +19,10 @@ from keras.src import layers, testing
 import keras_align
 
 # Warnings of tests that are not ours.
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [
+    pytest.mark.slow_on("jax"),
+    pytest.mark.filterwarnings("ignore"),
+]
 
 FOLDER = "keras.src.layers.attention."
 LAYERS = {
