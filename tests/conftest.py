@@ -23,13 +23,6 @@ BACKEND = keras.backend.backend()
 
 if BACKEND == "torch":
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests beside each other share cores
-    import torch
-
-    # It refuses to read what has a gradient; the tests only look at values.
-    _read = torch.Tensor.__array__
-    torch.Tensor.__array__ = lambda self, dtype=None, copy=None: _read(
-        self.detach(), dtype
-    )
 
 # Examples are the same in every run, and their number fits the time of a commit.
 # JAX compiles for every shape that is drawn.
@@ -49,37 +42,6 @@ QUIET = (
 )
 
 
-# Files of the TensorFlow backend alone, by their subject.
-OF_TENSORFLOW = {
-    "test_architecture.py": "the files of the library",
-    "test_backends.py": "starts the other backends",
-    "test_distributed_example.py": "starts the other backends",
-    "test_distribution.py": "tf.distribute",
-    "test_examples.py": "the examples are written for TensorFlow",
-    "test_export_example.py": "the examples are written for TensorFlow",
-    "test_export.py": "graphs of TensorFlow and the SavedModel",
-    "test_keras_hub_families.py": "the README's table; see test_keras_hub_everywhere",
-    "test_interrupted_training.py": "trains in processes of its own",
-    "test_readme.py": "the README",
-    "test_serve.py": "serves SavedModels",
-    "test_serving_benchmark.py": "serves SavedModels",
-    "test_predict_example.py": "the examples are written for TensorFlow",
-    "test_quiet_tensorflow.py": "the examples are written for TensorFlow",
-    "test_static_shapes.py": "what TensorFlow hands to XLA",
-}
-
-
-# Files that say little of a backend and take long on JAX, which compiles each model.
-LONG_ON_JAX = {
-    "test_alignment_training.py",
-    "test_conversion.py",
-    "test_keras_contract.py",
-    "test_layer_saving.py",
-    "test_presets.py",
-    "test_saving.py",
-}
-
-
 def pytest_configure(config):
     for line in QUIET:
         config.addinivalue_line("filterwarnings", line)
@@ -87,15 +49,14 @@ def pytest_configure(config):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    if BACKEND == "tensorflow":
-        return
     for item in items:
-        reason = OF_TENSORFLOW.get(item.path.name)
-        if reason or item.get_closest_marker("tensorflow"):
-            reason = f"TensorFlow only: {reason or 'see the test'}"
-            item.add_marker(pytest.mark.skip(reason=reason))
-        if BACKEND == "jax" and item.path.name in LONG_ON_JAX:
-            item.add_marker(pytest.mark.slow)
+        for marker in item.iter_markers("backends"):
+            if BACKEND not in marker.args:
+                reason = f"of {' and '.join(marker.args)} alone"
+                item.add_marker(pytest.mark.skip(reason=reason))
+        for marker in item.iter_markers("slow_on"):
+            if BACKEND in marker.args:
+                item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)

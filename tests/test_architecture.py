@@ -17,6 +17,8 @@ import pytest
 
 import keras_align
 
+pytestmark = pytest.mark.backends("tensorflow")
+
 ROOT = pathlib.Path(keras_align.__file__).parent
 REPOSITORY = pathlib.Path(__file__).parents[1]
 # From the lowest; a folder imports from itself and from lower levels alone.

@@ -5,6 +5,8 @@ import isolated
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.backends("tensorflow")
+
 
 @pytest.fixture(scope="module")
 def values(tmp_path_factory):

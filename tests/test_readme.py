@@ -9,8 +9,10 @@ import pytest
 
 import keras_align
 
+pytestmark = pytest.mark.backends("tensorflow")
+
 README = pathlib.Path(__file__).parents[1] / "README.md"
-FUNCTIONAL, BERT, EXPORT, DEVICES, SERVED, CHOICES = re.findall(
+FUNCTIONAL, BERT, EXPORT, DEVICES, SERVED, OWN, CHOICES = re.findall(
     r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL
 )
 
@@ -54,6 +56,14 @@ def test_texts_are_served(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exec(SERVED, {"keras_align": keras_align, "classifier": classifier()})
     assert (tmp_path / "served" / "saved_model.pb").exists()
+
+
+def test_a_layer_of_ones_own():
+    names = {"keras": keras, "keras_align": keras_align}
+    exec(OWN, names)
+    layer = names["LinearAttention"](num_heads=2, head_dim=4, alignment="mmd")
+    layer(np.ones((2, 5, 8), "float32"), training=True)
+    assert len(layer.losses) == 1
 
 
 class Names(dict):

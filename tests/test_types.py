@@ -8,7 +8,7 @@ import pytest
 
 import keras_align
 
-pytestmark = pytest.mark.tensorflow  # the same on every backend
+pytestmark = pytest.mark.backends("tensorflow")  # the same on every backend
 
 
 def public_values(package):

@@ -6,18 +6,13 @@
         -d '{"texts": ["a fine film"]}'
 
 answers {"predictions": [{"label": ..., "probabilities": {...}}]}, one for each text in
-their order. `GET /health` answers 200 while predictions are made and 503 otherwise,
-`GET /metadata` says what the model is and what a request may hold, and `GET /docs`
-describes all of it.
-
-What is wrong is answered as {"error": ...}: 400 for a body that is not as above, 413
-and 415 for one that is too large or of another type, 500 when the model failed, 503
-when too many requests wait, and 504 when the prediction took too long. SIGTERM ends
-the server after the last answer.
+their order. `GET /health`, `/metadata` and `/docs` tell more. What is wrong is answered
+as {"error": ...}: 400 for a body that is not as above, 413 and 415 for one that is too
+large or of another type, 500 when the model failed, 503 when too many requests wait,
+504 when it took too long. SIGTERM ends the server after the last answer.
 """
 
 import argparse
-import functools
 import logging
 import os
 import pathlib
@@ -26,11 +21,11 @@ import socket
 import sys
 import time
 
-import anyio
 import fastapi
 import pydantic
 import served_model
 import uvicorn
+from anyio import CapacityLimiter, fail_after, to_thread
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -38,10 +33,9 @@ from starlette.requests import ClientDisconnect
 
 def parse_arguments(arguments=None):
     """Returns the options of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n")[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    formatter = argparse.ArgumentDefaultsHelpFormatter
+    title = __doc__.split("\n")[0]
+    parser = argparse.ArgumentParser(description=title, formatter_class=formatter)
     add = parser.add_argument
     add("folder", type=pathlib.Path, help="what export_saved_model.py wrote")
     add("--host", default="127.0.0.1")
@@ -58,9 +52,9 @@ def parse_arguments(arguments=None):
 
 def positive(text):
     """An integer above 0."""
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"must be an integer above 0: {text}")
-    return int(text)
+    if text.isdecimal() and int(text):
+        return int(text)
+    raise argparse.ArgumentTypeError(f"must be an integer above 0: {text}")
 
 
 def batched(signature, options):
@@ -70,12 +64,10 @@ def batched(signature, options):
     """
     import tensorflow as tf
 
-    graph = signature.graph.as_graph_def()
-    nodes = [graph.node, *(each.node_def for each in graph.library.function)]
-    compiles = any(node.op == "XlaCallModule" for some in nodes for node in some)
-    most = options.batch_size
-    powers = {1 << power for power in range(most.bit_length())} | {most}
-    sizes = sorted(powers) if compiles else [*range(1, most + 1)]
+    compiles = b"XlaCallModule" in signature.graph.as_graph_def().SerializeToString()
+    most, sizes = options.batch_size, [*range(1, options.batch_size + 1)]
+    if compiles:
+        sizes = [size for size in sizes if not size & (size - 1) or size == most]
 
     @tf.nondifferentiable_batch_function(
         num_batch_threads=1,
@@ -88,10 +80,7 @@ def batched(signature, options):
     def joined(text):
         return signature(text=text)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
-    def call(text):
-        return joined(text)
-
+    call = tf.function(lambda text: joined(text), [tf.TensorSpec([None], tf.string)])
     for size in sizes if compiles else [1]:
         call(tf.constant([""] * size))
     return call
@@ -101,9 +90,8 @@ class Predictions:
     """Predicts in threads, whose texts are batched, and knows what takes too long."""
 
     def __init__(self, model, options):
-        self.model = model
-        self.timeout = options.timeout
-        self.threads = anyio.CapacityLimiter(options.max_requests)
+        self.model, self.timeout = model, options.timeout
+        self.threads = CapacityLimiter(options.max_requests)
         self.begun = []
 
     def stuck(self):
@@ -112,18 +100,16 @@ class Predictions:
 
     async def of(self, texts):
         """Returns the predictions for the texts of a request."""
-        if self.stuck() or len(self.begun) >= self.threads.total_tokens:
-            message = f"{len(self.begun)} requests wait for the model"
-            raise HTTPException(503, message, {"Retry-After": "1"})
-        self.begun.append(time.monotonic())
-        work = functools.partial(self._predict, texts, self.begun[-1])
+        waiting = len(self.begun)
+        if self.stuck() or waiting >= self.threads.total_tokens:
+            raise HTTPException(503, f"{waiting} requests wait", {"Retry-After": "1"})
+        self.begun.append(begun := time.monotonic())
         apart = {"abandon_on_cancel": True, "limiter": self.threads}
         try:
-            with anyio.fail_after(self.timeout):
-                return await anyio.to_thread.run_sync(work, **apart)
+            with fail_after(self.timeout):
+                return await to_thread.run_sync(self._predict, texts, begun, **apart)
         except TimeoutError:
-            message = f"there was no prediction within {self.timeout} seconds"
-            raise HTTPException(504, message) from None
+            raise HTTPException(504, f"no answer in {self.timeout} seconds") from None
         except Exception:
             logging.exception("the model failed")
             raise HTTPException(500, "the model failed on these texts") from None
@@ -179,14 +165,11 @@ def application(model, options):
         limits = {name: value for name, value in vars(options).items() if "max" in name}
         return {"model": model.metadata, "limits": limits}
 
-    @app.exception_handler(ClientDisconnect)
-    async def gone(request, error):
-        return fastapi.Response(status_code=400)  # nobody reads it
-
     @app.exception_handler(HTTPException)
     async def refusal(request, error):
         return JSONResponse({"error": error.detail}, error.status_code, error.headers)
 
+    app.add_exception_handler(ClientDisconnect, lambda *_: fastapi.Response())
     return app
 
 
@@ -200,17 +183,14 @@ def main(arguments=None):
         listener = socket.create_server((options.host, options.port))
     except (served_model.ExportError, OSError, OverflowError) as error:
         sys.exit(f"error: {error}")
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    host, port = listener.getsockname()[:2]
-    print(f"serving {options.folder} on http://{host}:{port}", flush=True)
+    address = f"http://{options.host}:{listener.getsockname()[1]}"
+    print(f"serving {options.folder} on {address}", flush=True)
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn hands them on at its end
         signal.signal(number, lambda *_: sys.exit(0))
-    app, patience = application(model, options), 2 * options.timeout
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, timeout_graceful_shutdown=patience
-    )
+    app, settings = application(model, options), {"log_config": None}
+    settings |= {"access_log": False, "timeout_graceful_shutdown": 2 * options.timeout}
     try:
-        uvicorn.Server(config).run(sockets=[listener])
+        uvicorn.Server(uvicorn.Config(app, **settings)).run(sockets=[listener])
     finally:
         if app.state.predictions.begun:  # which nobody waits for any more
             os._exit(0)  # a call of the model cannot be interrupted

@@ -80,7 +80,7 @@ def masked_pairs(
     layer: keras.layers.Layer,
     arguments: dict[str, Any],
     self_attention: bool,
-    pairs: Sequence[tuple[Tensor, Tensor]],
+    pairs: Sequence[tuple[Any, ...]],
 ) -> list[tuple[Tensor, Tensor, Tensor | None, Tensor | None]]:
     """Everything that a call tells about its queries and keys.
 
@@ -89,7 +89,8 @@ def masked_pairs(
         layer: the attention layer.
         arguments: dict, the arguments of `call` by name.
         self_attention: bool, see `AttentionAdapter.is_self_attention`.
-        pairs: list that `AttentionAdapter.capture` yielded.
+        pairs: list that `AttentionAdapter.capture` yielded; masks may follow a query
+            and a key.
 
     Returns:
         List of query, key, query mask and key mask, see `AttentionAdapter.capture` and
@@ -105,10 +106,11 @@ def masked_pairs(
             f"call of layer '{layer.name}', so nothing would be aligned."
         )
     masked = []
-    for query, key in pairs:
+    for query, key, *masks in pairs:
         check_heads(adapter, layer, query, key)
-        same = self_attention and _fits(query.shape[1], key.shape[1])
-        masks = adapter.token_masks(layer, arguments, same)
+        if not masks:
+            same = self_attention and _fits(query.shape[1], key.shape[1])
+            masks = adapter.token_masks(layer, arguments, same)
         _check_mask(layer, "queries", masks[0], query)
         _check_mask(layer, "keys", masks[1], key)
         masked.append((query, key, *masks))

@@ -14,6 +14,7 @@ from keras_align.adapters import (
     check_layout,
     is_registered,
 )
+from keras_align.adapters.added_loss import ADDED_LOSS_ADAPTER
 from keras_align.layers import AlignedGroupedQueryAttention, AlignedMultiHeadAttention
 from keras_align.layers.adapted_attention import AdaptedAttention, adapted_class
 from keras_align.layers.aligned_attention import AlignedAttention
@@ -84,6 +85,8 @@ def adapter_of(layer: keras.layers.Layer) -> AttentionAdapter:
     cls = plain_class(type(layer))
     if issubclass(cls, AdaptedAttention):  # a subclass of the user
         return cls.adapter
+    if issubclass(cls, AlignedAttention):  # a layer of one's own
+        return ADDED_LOSS_ADAPTER
     return adapter_for(cls) or _USUAL
 
 

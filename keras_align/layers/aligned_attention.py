@@ -21,14 +21,14 @@ class AlignedAttention(AlignmentSettings):
     """Base of attention layers that add the alignment loss of keys and queries.
 
     A layer of your own inherits from it and hands its projected queries and keys to
-    `add_alignment_loss` in its `call`. Saving, the weight of the loss, its number in
+    `add_alignment_loss` in every `call`. Saving, the weight of the loss, its number in
     the logs, `alignment_report`, `measure_alignment` and `AlignmentWeightSchedule` then
     work as for `AlignedMultiHeadAttention`. Outside training nothing is added to the
     layer's computation.
 
     The networks of the alignment are built for heads of the size that the attributes
-    `num_heads` (`num_key_heads` if there are fewer) and `head_dim` or `key_dim` say;
-    override `alignment_shape` in a layer without them. A class that also extends
+    `num_heads` (`num_key_value_heads` if there are fewer) and `head_dim` or `key_dim`
+    say; override `alignment_shape` in a layer without them. A class that also extends
     another layer class names this one first.
 
     Args:
@@ -50,6 +50,7 @@ class AlignedAttention(AlignmentSettings):
     ...     def __init__(self, num_heads, head_dim, **kwargs):
     ...         super().__init__(**kwargs)
     ...         self.num_heads, self.head_dim = num_heads, head_dim
+    ...         self.supports_masking = True
     ...         shape = (None, num_heads, head_dim)
     ...         self.query, self.key, self.value = (
     ...             keras.layers.EinsumDense("btd,dnh->btnh", shape, name=name)
@@ -113,7 +114,7 @@ class AlignedAttention(AlignmentSettings):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.alignment is not None:
             self._note_caller(keras_internals.called_root(), kwargs)
-            if self.built and not self.alignment.built:  # a layer without a `build`
+            if not (self.alignment.built or keras_internals.has_build(self)):
                 with keras_internals.unlocked(self), keras_internals.name_scope(self):
                     self._build_alignment()
         return super().__call__(*args, **kwargs)
@@ -139,8 +140,7 @@ class AlignedAttention(AlignmentSettings):
         Raises:
             ValueError: if queries, keys and masks do not fit together.
         """
-        pair = {"query": query}, {"key": key}
-        checks.query_and_key(*pair, query_mask, key_mask)
+        check_projections(query, key, query_mask, key_mask)
         training = keras_internals.training_of_call()
         if self._notes_training(training):
             self._add_alignment_loss(query, key, query_mask, key_mask)
@@ -216,6 +216,22 @@ class AlignedAttention(AlignmentSettings):
     def _clear_losses(self):
         if not keras_internals.has_losses_of_step(self):
             super()._clear_losses()
+
+
+def check_projections(
+    query: Tensor, key: Tensor, query_mask: Tensor | None, key_mask: Tensor | None
+) -> None:
+    """Raises unless they fit together; a key head may be shared by a group."""
+    heads = query.shape[2] if len(query.shape) == 4 else None
+    of_keys = key.shape[2] if len(key.shape) == 4 else None
+    if not heads or not of_keys or heads % of_keys:
+        raise ValueError(
+            "Arguments `query` and `key` must be of the shapes (B, T, N, H) and "
+            "(B, S, K, H), where K divides N. Received: query of shape "
+            f"{tuple(query.shape)}, key of shape {tuple(key.shape)}"
+        )
+    first = {"query": query[:, :, :of_keys]}, {"key": key}
+    checks.query_and_key(*first, query_mask, key_mask)
 
 
 def check_divergence(divergence: Tensor, alignment: Alignment) -> None:

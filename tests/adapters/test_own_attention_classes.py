@@ -60,17 +60,17 @@ def test_attributes_with_the_names_of_an_alignments_are_not_overwritten():
 class WithOwnMethod(Usual):
     """Has a method of a name that an aligned layer uses."""
 
-    def _track(self, x, scale):
+    def _share(self, x, scale):
         return scale * x
 
     def call(self, x):
-        return self._track(super().call(x), 2.0)
+        return self._share(super().call(x), 2.0)
 
 
 def test_methods_with_the_names_of_an_alignments_are_not_hidden():
     register_attention(WithOwnMethod)
     model = functional(WithOwnMethod())
-    with pytest.raises(ValueError, match=r"Received: \['_track'\]"):
+    with pytest.raises(ValueError, match=r"Received: \['_share'\]"):
         align_model(model)
     assert not alignment_report(model).aligned
 

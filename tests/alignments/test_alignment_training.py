@@ -8,6 +8,8 @@ from execution import training_step
 from keras import ops
 from small_alignments import CLASSES
 
+pytestmark = pytest.mark.slow_on("jax")
+
 SQUARED = {"cost": "sqeuclidean", "epsilon": 0.5, "max_iterations": 20}
 
 
@@ -49,7 +51,7 @@ def fall(name, options, seed):
 
 
 # A seed draws another start on each backend.
-@pytest.mark.tensorflow
+@pytest.mark.backends("tensorflow")
 @pytest.mark.parametrize(
     ("name", "options", "seed"),
     [
@@ -65,7 +67,7 @@ def test_training_brings_displaced_samples_together(name, options, seed):
 
 
 @pytest.mark.slow
-@pytest.mark.tensorflow
+@pytest.mark.backends("tensorflow")
 def test_a_discriminator_brings_them_together_from_most_starts():
     """Tenfold in the median of ten starts; where it stops is a matter of luck."""
     falls = [fall("gan", {}, seed) for seed in range(10)]

@@ -224,7 +224,7 @@ def test_wrong_arguments_are_named(wrong):
         BackupAndResume(**{"backup_dir": "folder", **wrong})
 
 
-@pytest.mark.tensorflow  # elsewhere `fit` builds it
+@pytest.mark.backends("tensorflow")  # elsewhere `fit` builds it
 def test_an_unbuilt_model_is_an_error(tmp_path):
     model = keras.Sequential([keras.layers.Dense(8)])
     model.compile("sgd", "mse")

@@ -6,6 +6,8 @@ import isolated
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.backends("tensorflow")
+
 STEPS = 12  # in three epochs
 
 

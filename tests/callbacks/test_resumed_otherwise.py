@@ -189,7 +189,7 @@ def test_the_global_seed_goes_on(tmp_path):
     check_same(resumed, whole)
 
 
-@pytest.mark.tensorflow
+@pytest.mark.backends("tensorflow")
 def test_a_schedule_counts_accumulated_batches_as_one_step():
     inputs = keras.Input((4, 8))
     layer = keras_align.AlignedMultiHeadAttention(2, 4, alignment="mmd")

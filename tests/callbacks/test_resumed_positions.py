@@ -250,7 +250,7 @@ def test_workers_that_do_not_share_the_folder_are_an_error():
 
 
 @pytest.mark.slow
-@pytest.mark.tensorflow
+@pytest.mark.backends("tensorflow")
 def test_two_workers_with_a_folder_each_are_an_error(tmp_path):
     workers = [
         isolated.start("workers_apart.py", tmp_path, TF_CONFIG=config)

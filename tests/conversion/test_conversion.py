@@ -11,6 +11,8 @@ import keras_align
 from keras_align.conversion import align_model, strip_alignment
 from keras_align.diagnostics import alignment_report
 
+pytestmark = pytest.mark.slow_on("jax")
+
 NAMES = list(small_models.BUILDERS)
 
 

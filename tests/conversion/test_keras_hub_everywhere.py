@@ -84,7 +84,7 @@ def close(received, wanted, tolerance, keys):
     return all(received[k] == pytest.approx(wanted[k], rel=tolerance) for k in keys)
 
 
-@pytest.mark.tensorflow
+@pytest.mark.backends("tensorflow")
 @names
 @pytest.mark.parametrize(
     "backend", [pytest.param("jax", marks=pytest.mark.slow), "torch"]
@@ -97,7 +97,7 @@ def test_the_same_losses_and_gradients_as_tensorflow(backend, names):
     assert not [name for name in known if isinstance(found[name][0], str)]
 
 
-@pytest.mark.tensorflow
+@pytest.mark.backends("tensorflow")
 @pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision(policy):

@@ -43,6 +43,7 @@ NAMES = [
 ]
 
 pytestmark = [
+    pytest.mark.backends("tensorflow"),
     pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask"),
     pytest.mark.filterwarnings("ignore:.*was called on layer"),
 ]

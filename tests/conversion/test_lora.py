@@ -12,7 +12,8 @@ from model_state import values
 from keras_align.conversion import align_model, strip_alignment
 from keras_align.diagnostics import alignment_report
 
-pytestmark = [pytest.mark.slow] if BACKEND == "jax" else []  # each model is compiled
+pytestmark = pytest.mark.slow_on("jax")
+
 RANK = 2
 STEPS = {
     "align": lambda model: align_model(model, alignment_weight=1.0),

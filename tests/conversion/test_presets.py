@@ -17,6 +17,7 @@ from keras_align.diagnostics import alignment_report
 WEIGHT = 0.25
 
 pytestmark = [
+    pytest.mark.slow_on("jax"),
     pytest.mark.filterwarnings("ignore:.*was passed an input with a mask"),
     pytest.mark.filterwarnings("ignore:.*looks like it has unbuilt state"),
     pytest.mark.filterwarnings("ignore:.*was called on layer"),

@@ -3,12 +3,11 @@
 import keras
 import pytest
 import small_models
-from execution import BACKEND
 from model_state import aligned_paths, state
 
 from keras_align.conversion import align_model, strip_alignment
 
-pytestmark = [pytest.mark.slow] if BACKEND == "jax" else []  # each model is compiled
+pytestmark = pytest.mark.slow_on("jax")
 
 
 class Awkward(keras.optimizers.SGD):

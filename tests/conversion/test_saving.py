@@ -18,6 +18,7 @@ NAMES = list(small_models.BUILDERS)
 TRAINED = [name for name in NAMES if name not in ("backbone", "classifier")]
 OPTIONAL = "matplotlib", "sklearn", "keras_hub", "keras_nlp", "tensorflow_text", "ot"
 pytestmark = [
+    pytest.mark.slow_on("jax"),
     pytest.mark.filterwarnings("ignore:.*compile.* was not called as part"),
     # Keras on TensorFlow converts each variable that it saves in this way.
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy"),
@@ -136,7 +137,7 @@ def test_a_weights_file_of_a_plain_model_is_not_taken_for_an_aligned_one(tmp_pat
         align_model(model).load_weights(tmp_path / "plain.weights.h5")
 
 
-@pytest.mark.tensorflow
+@pytest.mark.backends("tensorflow")
 def test_a_saved_model_of_the_stripped_view_holds_nothing_of_the_alignment(tmp_path):
     import tensorflow as tf
 

@@ -12,6 +12,8 @@ import keras
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.backends("tensorflow")
+
 EXAMPLE = pathlib.Path(distributed_training.__file__)
 ALIGNMENTS = "ct", "gan", "ot", "mmd"
 WORDS = ["good", "bad", "film", "the", "a", "is", "not", "very"]

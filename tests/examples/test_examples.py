@@ -22,9 +22,10 @@ import sentences
 import tables
 
 # Keras's way of saving variables, on NumPy 2.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:__array__ implementation:DeprecationWarning"
-)
+pytestmark = [
+    pytest.mark.backends("tensorflow"),
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 
 EXAMPLES = pathlib.Path(sentences.__file__).parents[1]
 

@@ -9,7 +9,10 @@ import predict_saved_model
 import pytest
 import small_classifiers
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # of TensorFlow, about its own savers
+pytestmark = [
+    pytest.mark.backends("tensorflow"),
+    pytest.mark.filterwarnings("ignore"),  # of TensorFlow, about its own savers,
+]
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,8 @@ import predict_saved_model
 import pytest
 import served_toy
 
+pytestmark = pytest.mark.backends("tensorflow")
+
 TOY = "schlecht", "gut ✓"
 
 

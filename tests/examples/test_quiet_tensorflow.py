@@ -6,6 +6,8 @@ import finetune_bert
 import isolated
 import pytest
 
+pytestmark = pytest.mark.backends("tensorflow")
+
 EXAMPLES = pathlib.Path(finetune_bert.__file__).parents[1]
 
 

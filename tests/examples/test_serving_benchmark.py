@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import served_toy
 
+pytestmark = pytest.mark.backends("tensorflow")
+
 
 @pytest.mark.slow
 def test_the_benchmark_writes_its_table(tmp_path):

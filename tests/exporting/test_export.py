@@ -8,6 +8,8 @@ import tensorflow as tf
 from contracts import functional, tokens
 from graph_operations import operations
 
+pytestmark = pytest.mark.backends("tensorflow")
+
 X = tokens(5)
 every_layer = pytest.mark.parametrize(
     "subject", contracts.SUBJECTS.values(), ids=contracts.SUBJECTS

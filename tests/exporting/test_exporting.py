@@ -80,7 +80,7 @@ def test_the_graph_and_the_variables_are_those_of_the_plain_model(exported):
         assert operations(signature) == operations(plain.signatures[name])
 
 
-@pytest.mark.tensorflow
+@pytest.mark.backends("tensorflow")
 def test_weights_are_written_once(exported):
     folder, model = exported
     sizes = [int(np.prod(shape)) for shape in stored(folder / "aligned").values()]
@@ -131,7 +131,7 @@ def test_a_tokenizer_with_tables_of_words(tmp_path):
     np.testing.assert_allclose(found["probabilities"], wanted, rtol=1e-5)
 
 
-@pytest.mark.tensorflow  # JAX has no attention in float16 on processors
+@pytest.mark.backends("tensorflow")  # JAX has no attention in float16 on processors
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_a_model_in_mixed_precision_answers_in_the_dtype_that_was_asked_for(
     tmp_path, dtype
@@ -148,7 +148,7 @@ def test_a_model_in_mixed_precision_answers_in_the_dtype_that_was_asked_for(
 
 
 @pytest.mark.slow
-@pytest.mark.tensorflow
+@pytest.mark.backends("tensorflow")
 def test_integers_of_eight_bits_are_exported(tmp_path):
     model = plain_classifier()
     wanted = probabilities(model)

@@ -12,6 +12,8 @@ from execution import QUICK_JIT
 
 import keras_align
 
+pytestmark = pytest.mark.slow_on("jax")
+
 X = tokens(5, batch=4)
 TRANSPORT = {"cost": "sqeuclidean", "epsilon": 0.5, "max_iterations": 30}
 

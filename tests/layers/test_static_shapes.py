@@ -9,6 +9,8 @@ import tensorflow as tf
 
 import keras_align
 
+pytestmark = pytest.mark.backends("tensorflow")
+
 # Not operations of XLA itself but calls of the host's libraries.
 FOREIGN = {"custom-call", "infeed", "outfeed", "send", "recv"}
 

@@ -37,7 +37,7 @@ def test_an_empty_batch_changes_nothing(true_shape, pred_shape):
     assert float(metric.result()) == pytest.approx(oracle(labels, probabilities))
 
 
-@pytest.mark.tensorflow
+@pytest.mark.backends("tensorflow")
 def test_an_empty_batch_of_unknown_size_changes_nothing():
     import tensorflow as tf
 

@@ -10,6 +10,8 @@ import pytest
 
 from keras_align.training import distribute
 
+pytestmark = pytest.mark.backends("tensorflow")
+
 SETTINGS = "plain", "accumulated", "several"
 PLAIN = "clipped", "averaged", "overflow"
 

@@ -210,7 +210,7 @@ def test_texts_are_drawn_letter_for_letter_inside_the_figure(count):
     scores = {title: random_weights(8, 8) for title in titles}
     with matplotlib.rc_context({"text.parse_math": True}):
         figure = visualization.plot_attention(scores, STRANGE)
-        figure.canvas.draw()
+        figure.draw_without_rendering()
     for axes, title in zip(figure.axes[:count], titles, strict=True):
         columns, rows = axes.get_xticklabels(), axes.get_yticklabels()
         assert [label.get_text() for label in columns] == STRANGE
@@ -226,7 +226,7 @@ def test_texts_are_drawn_letter_for_letter_inside_the_figure(count):
 def test_titles_and_legend_of_points_are_inside_the_figure(count):
     titles = [f"{n} $x^2$ {'a_long_name/' * 8}" for n in range(count)]
     figure = visualization.plot_query_key(random_points(*titles, tokens=4))
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     drawn = [axes.title for axes in figure.axes]
     assert [title.get_text() for title in drawn] == titles
     assert not any(title.get_parse_math() for title in drawn)
