@@ -20,7 +20,10 @@ from keras_align.diagnostics import (
 )
 from keras_align.diagnostics.recording import records
 
-pytestmark = pytest.mark.filterwarnings("ignore:Layer .* looks like it has unbuilt")
+pytestmark = [
+    pytest.mark.slow_on("jax"),
+    pytest.mark.filterwarnings("ignore:Layer .* looks like it has unbuilt"),
+]
 
 B, T, HEADS, SIZE = 2, 5, 2, 4
 WIDTH = HEADS * SIZE

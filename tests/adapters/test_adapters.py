@@ -18,6 +18,7 @@ from keras_align.diagnostics import alignment_report
 from keras_align.diagnostics.recording import record_attention
 
 pytestmark = [
+    pytest.mark.slow_on("jax"),
     pytest.mark.filterwarnings("ignore:.*was passed an input with a mask"),
     pytest.mark.filterwarnings("ignore:.*looks like it has unbuilt state"),
 ]

@@ -10,6 +10,8 @@ from keras_align.adapters import register_attention
 from keras_align.adapters.capturing import captured_arguments
 from keras_align.conversion import align_model, strip_alignment
 
+pytestmark = pytest.mark.slow_on("jax")
+
 SHAPE = (5, 16)
 
 

@@ -10,6 +10,8 @@ from contracts import tokens
 import keras_align
 from keras_align.adapters.token_masks import token_masks
 
+pytestmark = pytest.mark.slow_on("jax")
+
 LENGTHS = np.array([4, 2])  # real tokens of the two samples, of 5
 REAL = np.arange(5) < LENGTHS[:, None]  # (B, T)
 OTHER_LENGTHS = np.array([3, 6])  # of 7

@@ -21,6 +21,7 @@ def check(folder, step):
             )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "step"),
     [("keras", "6"), ("ours", "writing:7")],  # the end of an epoch is not written

@@ -21,6 +21,8 @@ import keras_align
 from keras_align import BackupAndResume
 from keras_align.training import ShuffledBatches
 
+pytestmark = pytest.mark.slow_on("jax")
+
 
 def interrupted(folder, steps=BATCHES + 2, make=build, **more):
     """Leaves a backup of a run that broke off in its second epoch."""

@@ -27,6 +27,8 @@ from keras_align import BackupAndResume
 from keras_align.callbacks import position
 from keras_align.training import ShuffledBatches
 
+pytestmark = pytest.mark.slow_on("jax")
+
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):

@@ -9,6 +9,8 @@ from model_state import aligned_paths, state
 from keras_align.conversion import align_model, strip_alignment
 from keras_align.diagnostics import alignment_report
 
+pytestmark = pytest.mark.slow_on("jax")
+
 CHOICES = {
     "name": ("self_attention_layer", [0, 1, 2]),
     "name of the layer around": ("transformer_layer_1", [1]),

@@ -11,6 +11,8 @@ from execution import BACKEND
 
 from keras_align.diagnostics import alignment_report
 
+pytestmark = pytest.mark.slow_on("jax")
+
 SAVED = pathlib.Path(isolated.__file__).parent / "saved_by_0_1_0"
 IDS = {
     "token_ids": np.arange(12).reshape(2, 6) % 30,

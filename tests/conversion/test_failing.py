@@ -11,6 +11,8 @@ from keras_align.alignments import Alignment, register_alignment
 from keras_align.conversion import align_model, aligning, strip_alignment
 from keras_align.diagnostics import alignment_report
 
+pytestmark = pytest.mark.slow_on("jax")
+
 
 @register_alignment("fragile")
 class Fragile(Alignment):

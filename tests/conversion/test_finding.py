@@ -10,6 +10,8 @@ from keras_align.conversion import align_model
 from keras_align.conversion.finding import find_attention
 from keras_align.diagnostics import alignment_report
 
+pytestmark = pytest.mark.slow_on("jax")
+
 SHAPE = small_models.LENGTH, small_models.WIDTH
 
 

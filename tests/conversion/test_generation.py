@@ -8,6 +8,8 @@ from keras_hub_models import FAMILIES
 
 from keras_align.conversion import align_model, strip_alignment
 
+pytestmark = pytest.mark.slow_on("jax")
+
 JIT = {"gpt2"} if BACKEND == "tensorflow" else set(FAMILIES)
 FAST = {"gpt2": "GPT2", "llama": "Llama", "gemma": "Gemma", "bloom": "Bloom"}
 SLOW = {

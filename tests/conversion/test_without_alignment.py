@@ -10,6 +10,8 @@ from model_state import state
 import keras_align
 from keras_align import align_model, strip_alignment, without_alignment
 
+pytestmark = pytest.mark.slow_on("jax")
+
 
 @pytest.mark.parametrize("name", small_models.BUILDERS)
 def test_inside_it_is_the_stripped_model_and_afterwards_the_aligned_one(name):

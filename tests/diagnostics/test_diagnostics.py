@@ -9,6 +9,8 @@ from keras_align.conversion import align_model
 from keras_align.diagnostics import measure_alignment, record_attention
 from keras_align.layers import AlignedMultiHeadAttention
 
+pytestmark = pytest.mark.slow_on("jax")
+
 to_numpy = keras.ops.convert_to_numpy
 
 

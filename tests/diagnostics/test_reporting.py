@@ -6,6 +6,8 @@ import small_models
 from keras_align.conversion import align_model
 from keras_align.diagnostics import alignment_report
 
+pytestmark = pytest.mark.slow_on("jax")
+
 
 def test_the_report_is_a_table_and_data():
     model = align_model(small_models.functional(), "ct", 0.5, layers="cross")

@@ -8,6 +8,8 @@ from small_classifiers import two_classes
 import keras_align
 from keras_align import export_saved_model
 
+pytestmark = pytest.mark.slow_on("jax")
+
 if BACKEND == "torch":
     pytest.skip("SavedModels are of TensorFlow and JAX", allow_module_level=True)
 

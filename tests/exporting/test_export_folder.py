@@ -17,7 +17,10 @@ if BACKEND == "torch":
 
 import tensorflow as tf
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # of TensorFlow, about its own savers
+pytestmark = [
+    pytest.mark.slow_on("jax"),
+    pytest.mark.filterwarnings("ignore"),  # of TensorFlow, about its own savers,
+]
 
 
 def contents(folder):

@@ -9,6 +9,8 @@ import pytest
 
 from keras_align import strip_alignment
 
+pytestmark = pytest.mark.slow_on("jax")
+
 OURS = {"alignment": "ct", "alignment_weight": None}
 every_layer = pytest.mark.parametrize(
     "subject", contracts.SUBJECTS.values(), ids=contracts.SUBJECTS

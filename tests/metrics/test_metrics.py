@@ -11,6 +11,8 @@ from hypothesis.extra import numpy as hnp
 
 from keras_align.metrics import ExpectedCalibrationError
 
+pytestmark = pytest.mark.slow_on("jax")
+
 # Without subnormal numbers, which some processors are set to take for 0.
 FRACTIONS = st.floats(0, 1, width=32, allow_subnormal=False)
 

@@ -55,6 +55,11 @@ def run_two_workers(folder, *settings):
     return [json.loads(file.read_text()) for file in files]
 
 
+def test_two_mirrored_devices_equal_one(tmp_path):
+    check(run(tmp_path, "mirrored", 0, "plain"), run(tmp_path, "one", 0, "plain"))
+
+
+@pytest.mark.slow
 def test_two_mirrored_devices_and_two_workers_equal_one_device(tmp_path):
     one = run(tmp_path, "one", 0, *SETTINGS, *PLAIN, "summed")
     assert one["overflow"]["scale"][0] < 2.0**15  # it was halved
