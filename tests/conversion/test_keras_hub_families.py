@@ -35,9 +35,16 @@ LEFT = {
     "Conv2DMultiHeadAttention": "one convolution over the pixels, no heads",
     "MultiHeadAttentionWithDownsampling": "not called by the backbone",
 }
-LONG = {"sam3", "d_fine", "stable_diffusion_3", "blip2_t5", "gemma3n_multimodal"}
+# One for each way of attending and each kind of adapter; the others are long.
+QUICK = {
+    *("bert", "albert", "deberta_v3", "xlnet", "roformer_v2", "esm"),
+    *("bart", "t5", "t5gemma", "t5gemma2", "whisper"),
+    *("gpt2", "gpt_neo_x", "llama", "gemma", "gemma3n", "gemma4_shared"),
+    *("dinov3", "mit", "mobilenetv5", "swin_transformer", "video_prism", "vit_det"),
+    *("mmdit",),
+}
 NAMES = [
-    pytest.param(name, marks=[pytest.mark.slow] if name in LONG else [])
+    pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow])
     for name in FAMILIES
     if name not in REFUSED
 ]

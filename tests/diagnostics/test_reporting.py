@@ -1,6 +1,7 @@
 """alignment_report."""
 
 import numpy as np
+import pytest
 import small_models
 
 from keras_align.conversion import align_model
