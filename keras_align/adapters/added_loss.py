@@ -1,13 +1,15 @@
 """Layers of one's own, which hand their queries and keys over themselves."""
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from typing import Any
 
 import keras
 
 from keras_align.adapters.adapter import AttentionAdapter
-from keras_align.adapters.capturing import replaced
+from keras_align.adapters.captured import check_calls, split_heads
+from keras_align.adapters.capturing import calling_method, replaced, watched
 from keras_align.adapters.usual_names import NUM_HEADS, first_number
 
 
@@ -38,19 +40,35 @@ class AddedLossAdapter(AttentionAdapter):
 
             return add_alignment_loss
 
-        with (
-            replaced(layer, "add_alignment_loss", capturing),
-            self._projected(layer) as projected,
-        ):
+        projected: tuple[list, list] = [], []
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(replaced(layer, "add_alignment_loss", capturing))
+            for found, projection in zip(projected, self._usual(layer), strict=False):
+                method = calling_method(projection)
+                note = functools.partial(_append_result, found)
+                stack.enter_context(watched(projection, method, note))
             yield handed
-        handed.extend([] if handed else projected)
+        if not handed:
+            handed.extend(self._split(layer, *projected))
 
-    def _projected(self, layer):
+    def _usual(self, layer):
+        """The projections under the usual names, if there are any."""
         try:
-            self.projections(layer)
-        except ValueError:  # under none of the usual names
-            return contextlib.nullcontext([])
-        return self.captured_projections(layer)
+            return self.projections(layer)
+        except ValueError:
+            return []
+
+    def _split(self, layer, queries, keys):
+        check_calls(layer, queries, keys)
+        heads = self.num_heads(layer), self.num_key_heads(layer)
+        for pair in zip(queries, keys, strict=True):
+            sizes = zip(pair, heads, strict=True)
+            size = self.head_size(layer)
+            yield tuple(split_heads(x, layer, number, size) for x, number in sizes)
+
+
+def _append_result(found, args, kwargs, result):
+    found.append(result)
 
 
 ADDED_LOSS_ADAPTER = AddedLossAdapter()

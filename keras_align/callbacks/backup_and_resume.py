@@ -155,8 +155,7 @@ class BackupAndResume(keras.callbacks.Callback):
             self._interrupt()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        if self._trained.stop_training and not self._has_ended():
-            self._interrupt()
+        if self._interrupted and not self._has_ended():
             return
         self._steps = self._steps or self._done  # now known of any data
         if self.data is not None and self.data.epoch == self._data_epoch:

@@ -13,8 +13,9 @@ from keras_align.conversion.containers import (
 )
 from keras_align.conversion.finding import Found, Model, find_attention, holders
 from keras_align.conversion.recompiling import compilations, recompile
-from keras_align.conversion.supported import plain_class
+from keras_align.conversion.supported import is_own_class
 from keras_align.conversion.swapping import make_plain, snapshot
+from keras_align.layers.adapted_attention import AdaptedAttention
 from keras_align.layers.aligned_attention import AlignedAttention
 
 
@@ -92,13 +93,11 @@ def _to_strip(
 ) -> tuple[list[Found], list[AlignedContainer]]:
     """The aligned layers, as found, and the containers of a model."""
     found, _ = find_attention(model)
+    own = [each for each in found if is_own_class(each.layer)]
     aligned = [each for each in found if isinstance(each.layer, AlignedAttention)]
-    unknown = [
-        each.path
-        for each in aligned
-        if issubclass(plain_class(type(each.layer)), AlignedAttention)
-    ]
-    if unknown:
+    aligned = [x for x in aligned if x not in own or x.layer.alignment is not None]
+    unknown = [x.path for x in own if isinstance(x.layer, AdaptedAttention)]
+    if unknown and any(x.path in unknown for x in aligned):
         raise ValueError(
             f"Argument `model`: the layers {unknown} are of subclasses of the aligned "
             "layers, whose plain classes are not known. Build them with "

@@ -52,6 +52,11 @@ def is_supported(layer: keras.layers.Layer) -> bool:
     return known or isinstance(layer, AlignedAttention)
 
 
+def is_own_class(layer: keras.layers.Layer) -> bool:
+    """Whether the layer's class is a user's subclass of `AlignedAttention`."""
+    return issubclass(plain_class(type(layer)), AlignedAttention)
+
+
 def is_aligned(layer: keras.layers.Layer) -> bool:
     """Whether the layer trains an alignment."""
     return isinstance(layer, AlignedAttention) and layer.alignment is not None

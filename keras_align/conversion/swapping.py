@@ -1,6 +1,7 @@
 """One attention layer made aligned, or plain again, without a new object."""
 
 import contextlib
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -42,6 +43,9 @@ def make_plain(layer: keras.layers.Layer) -> None:
         layer._alignment_tracker.leave()
     layer.__class__ = plain_class(type(layer))
     keras_internals.remove_attributes(layer, attribute_names())
+    if isinstance(layer, AlignedAttention):  # a layer of the user's own
+        with keras_internals.unlocked(layer):
+            layer._set_alignment(None, None)
 
 
 def snapshot(layer: keras.layers.Layer) -> Callable[[], None]:
@@ -100,6 +104,7 @@ def reserved_names(layer: keras.layers.Layer) -> list[str]:
     return sorted(ours & own)
 
 
+@functools.cache
 def attribute_names() -> tuple[str, ...]:
     """Names of the attributes that an aligned layer has beyond its plain parent."""
     aligned, plain = AlignedAttention(alignment=None), keras.layers.Layer()

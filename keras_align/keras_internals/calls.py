@@ -36,6 +36,12 @@ def training_of_call() -> bool | None:
     return None if context is None else context.get_value("training")
 
 
+def is_inference_call() -> bool:
+    """Whether Keras knows that the call that is going on is not one of training."""
+    context = global_state.get_global_attribute("current_call_ctx")
+    return context is not None and not context.get_value("training")
+
+
 def notes_of_step() -> dict[int, Any]:
     """A dict that is kept as long as the current step.
 
@@ -66,24 +72,44 @@ def has_losses_of_step(layer: keras.Layer) -> bool:
     return scope.collect_losses and any(id(x) in layer._loss_ids for x in scope.losses)
 
 
-def after_compute_loss(model: keras.Model, action: Callable[[], Any]) -> None:
+def after_compute_loss(model: keras.Model, action: Callable[[], None]) -> None:
     """Calls `action` once, after the `compute_loss` of a step that is being traced.
 
     In a stateless step only that method sees both the state that `call` has written and
-    the variables of metrics.
+    the variables of metrics. Nothing is done for a model with an action already.
     """
-    if "compute_loss" in vars(model):
+    if isinstance(vars(model).get("compute_loss"), _ComputeLoss):
         return
-    original = model.compute_loss
+    model.__dict__["compute_loss"] = _ComputeLoss(
+        model.compute_loss, vars(model).get("compute_loss"), action
+    )
 
-    def compute_loss(*args: Any, **kwargs: Any) -> Any:
+
+def forget_compute_loss(model: keras.Model) -> None:
+    """Undoes `after_compute_loss` where the method was not called."""
+    hook = vars(model).get("compute_loss")
+    if isinstance(hook, _ComputeLoss):
         del model.__dict__["compute_loss"]
-        loss = original(*args, **kwargs)
+        if hook.own is not None:
+            model.__dict__["compute_loss"] = hook.own
+
+
+class _ComputeLoss:
+    """The `compute_loss` of one model, followed by an action."""
+
+    def __init__(self, original: Any, own: Any, action: Callable[[], None]) -> None:
+        self.original, self.own, self.action = original, own, action
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        loss = self.original(*args, **kwargs)
         if in_stateless_scope():
-            action()
+            self.action()
         return loss
 
-    model.__dict__["compute_loss"] = compute_loss
+
+def is_in_stateless_fit(model: keras.Model) -> bool:
+    """Whether a `fit` that passes state through functions, as JAX's, is going on."""
+    return getattr(model, "_jax_state", None) is not None
 
 
 @contextlib.contextmanager

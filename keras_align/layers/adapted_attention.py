@@ -47,11 +47,11 @@ class AdaptedAttention(AlignedAttention):
         training = given.get("training")
         if training is None:
             training = keras_internals.training_of_call()
-        training = self._notes_training(training)
         with self.adapter.capture(self) if training else _NOTHING as pairs:
             outputs = self._plain_call(*args, **kwargs)
         if training:
             same = self._self_attention or self.adapter.is_self_attention(self, given)
+            self._self_attention = None  # the next `call` may come without `__call__`
             for masked in masked_pairs(self.adapter, self, given, same, pairs):
                 self._add_alignment_loss(*masked)
         return outputs

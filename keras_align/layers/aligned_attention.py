@@ -140,10 +140,12 @@ class AlignedAttention(AlignmentSettings):
         Raises:
             ValueError: if queries, keys and masks do not fit together.
         """
-        check_projections(query, key, query_mask, key_mask)
-        training = keras_internals.training_of_call()
-        if self._notes_training(training):
-            self._add_alignment_loss(query, key, query_mask, key_mask)
+        if self.alignment is None or keras_internals.is_inference_call():
+            return
+        check_projections(query, key, self.alignment_shape)
+        first = {"query": query[:, :, : key.shape[2]]}, {"key": key}
+        checks.query_and_key(*first, query_mask, key_mask)
+        self._add_alignment_loss(query, key, query_mask, key_mask)
 
     def _note_caller(self, root, given):
         """Remembers the model of a call; warns once if it does not know training."""
@@ -160,15 +162,6 @@ class AlignedAttention(AlignmentSettings):
                 "not tell its layers that they are in training. Add `training=None`.",
                 stacklevel=4,
             )
-
-    def _notes_training(self, training):
-        """Whether a call is one of training; if not, its loss is no longer reported."""
-        tracker = self._alignment_tracker
-        if tracker is None or training:
-            return tracker is not None
-        if id(self) not in keras_internals.notes_of_step():
-            tracker.reporting = tracker.unread = False
-        return False
 
     def _match_heads(self, query, key, query_mask, key_mask):
         """Queries under the key head that they share, see `match_groups`."""
@@ -198,7 +191,6 @@ class AlignedAttention(AlignmentSettings):
         factor = ops.cast(self.alignment_factor, "float32")
         weighted = self._alignment_weight.tensor() * factor * self._share(loss)
         self.add_loss(ops.cast(weighted, keras.config.floatx()))
-        self._alignment_tracker.unread = not keras_internals.in_stateless_step()
 
     def _share(self, loss):
         """By how much a call changes the mean over the calls of one step."""
@@ -218,20 +210,18 @@ class AlignedAttention(AlignmentSettings):
             super()._clear_losses()
 
 
-def check_projections(
-    query: Tensor, key: Tensor, query_mask: Tensor | None, key_mask: Tensor | None
-) -> None:
-    """Raises unless they fit together; a key head may be shared by a group."""
-    heads = query.shape[2] if len(query.shape) == 4 else None
-    of_keys = key.shape[2] if len(key.shape) == 4 else None
-    if not heads or not of_keys or heads % of_keys:
+def check_projections(query: Tensor, key: Tensor, shape: tuple[int, int]) -> None:
+    """Raises unless queries and keys have heads as the networks were built for."""
+    heads, size = shape
+    shapes = tuple(query.shape), tuple(key.shape)
+    right = shapes[0][3:] == (size,) and shapes[1][2:] == (heads, size)
+    if not right or shapes[0][2] % heads:
         raise ValueError(
-            "Arguments `query` and `key` must be of the shapes (B, T, N, H) and "
-            "(B, S, K, H), where K divides N. Received: query of shape "
-            f"{tuple(query.shape)}, key of shape {tuple(key.shape)}"
+            f"Arguments `query` and `key` must be of the shapes (B, T, N, {size}) and "
+            f"(B, S, {heads}, {size}), where {heads} divides N, as the attributes of "
+            f"the layer say. Received: query of shape {shapes[0]}, key of shape "
+            f"{shapes[1]}"
         )
-    first = {"query": query[:, :, :of_keys]}, {"key": key}
-    checks.query_and_key(*first, query_mask, key_mask)
 
 
 def check_divergence(divergence: Tensor, alignment: Alignment) -> None:

@@ -21,7 +21,7 @@ class AlignmentSettings(keras.layers.Layer):
         self.alignment = get_alignment(alignment)
         weight = AlignmentWeight(check_weight(alignment_weight, self.alignment))
         self._alignment_weight = weight
-        self._alignment_variable = weight.variable  # tracked as the layer's own
+        self._alignment_variable = None
         # In the order in which Keras tracks what they hold.
         self._alignment_weight_state = self._alignment_tracker = None
         self._alignment_sums = self._alignment_factor = None
@@ -29,6 +29,7 @@ class AlignmentSettings(keras.layers.Layer):
         self._self_attention = None  # of the latest call, see `adapters`
         if self.alignment is None:
             return
+        self._hold_variable(weight.variable)
         self.alignment.name = "alignment"  # the paths of its weights hold no count
         self._alignment_weight_state = weight.state
         self._alignment_tracker = AlignmentLoss(layer_name=self.name)
@@ -39,18 +40,25 @@ class AlignmentSettings(keras.layers.Layer):
     def alignment_weight(self) -> float | keras.Variable:
         """Factor of the divergence in the loss: a float, or the `keras.Variable`.
 
-        It may be set at any time, and takes effect in the next step. To set a variable
-        in the place of a number, or the reverse, traces the training step again.
+        It may be set at any time, and takes effect in the next step; on JAX within
+        `fit` at the beginning of an epoch, or in a callback that has touched
+        `self.model`, as for every variable of Keras. A variable in the place of a
+        number, or the reverse, makes the model trace its training step again; on JAX
+        this can be done between two `fit`s alone.
         """
         return self._alignment_weight.value
 
     @alignment_weight.setter
     def alignment_weight(self, value: float | keras.Variable | None) -> None:
         value, weight = check_weight(value, self.alignment), self._alignment_weight
-        if weight.variable is None and not isinstance(value, keras.Variable):
+        variable = value if isinstance(value, keras.Variable) else None
+        if variable is not weight.variable and self._alignment_tracker is not None:
+            self._alignment_tracker.check_between_fits()
+            self._hold_variable(variable)
             weight.set(value)
-        elif value is not weight.variable:
-            self._replace_weight(AlignmentWeight(value))
+            self._alignment_tracker.forget_traces()
+        else:
+            weight.set(value)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "alignment_weight":  # before Keras tracks a variable
@@ -58,14 +66,15 @@ class AlignmentSettings(keras.layers.Layer):
         else:
             super().__setattr__(name, value)
 
-    def _replace_weight(self, weight):
-        names = ("_alignment_variable", "_alignment_weight_state")
-        keras_internals.remove_attributes(self, names)
+    def _hold_variable(self, variable):
+        """Makes the variable of the weight the layer's own, for stateless steps."""
+        keras_internals.remove_attributes(self, ["_alignment_variable"])
+        if variable is not None:
+            # A setting, nothing to be learned: before it is tracked, so that unfreezing
+            # the layer does not change it.
+            variable.trainable = False
         with keras_internals.unlocked(self):
-            self._alignment_weight, self._alignment_variable = weight, weight.variable
-            self._alignment_weight_state = self.alignment and weight.state
-        if self._alignment_tracker is not None:
-            self._alignment_tracker.forget_traces()
+            self._alignment_variable = variable
 
     @property
     def alignment_factor(self) -> keras.Variable | None:

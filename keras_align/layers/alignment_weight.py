@@ -25,15 +25,8 @@ class AlignmentWeight:
     """
 
     def __init__(self, value: float | keras.Variable) -> None:
-        self.variable: keras.Variable | None = None
-        self._number = 0.0
-        if isinstance(value, keras.Variable):
-            # A setting, nothing to be learned: before it is tracked, so that unfreezing
-            # the layer does not change it.
-            value.trainable = False
-            self.variable = value
-        else:
-            self._number = value
+        self.variable = value if isinstance(value, keras.Variable) else None
+        self._number = value if self.variable is None else 0.0
         self.state = UnsavedState(self._number, "alignment_weight")
 
     @property
@@ -50,10 +43,12 @@ class AlignmentWeight:
             return self._number  # as it was given, not as float32
         return float(held)
 
-    def set(self, number: float) -> None:
-        """Changes the number."""
-        self._number = number
-        self.state.state.assign(number)
+    def set(self, value: float | keras.Variable) -> None:
+        """Changes the number or the variable."""
+        self.variable = value if isinstance(value, keras.Variable) else None
+        if self.variable is None:
+            self._number = value
+            self.state.state.assign(value)
 
     def tensor(self) -> Tensor:
         """The weight as a float32 scalar."""

@@ -139,7 +139,13 @@ def test_a_backbone_that_could_not_be_found_again_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["llama", "t5", "xlnet", "vit", "pali_gemma", "segformer", "d_fine"],
+    [
+        *("t5", "vit"),
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("llama", "xlnet", "pali_gemma", "segformer", "d_fine")
+        ),
+    ],
 )
 def test_a_backbone_of_another_family(tmp_path, name):
     model, _ = FAMILIES[name]()

@@ -15,7 +15,7 @@ from keras_align.conversion import align_model, strip_alignment
 
 NAMES = list(small_models.BUILDERS)
 # keras-hub tasks do not compile when they are loaded, plain or aligned.
-TRAINED = [name for name in NAMES if name not in ("backbone", "classifier")]
+TRAINED = ["functional", "shared", "transformer"]
 OPTIONAL = "matplotlib", "sklearn", "keras_hub", "keras_nlp", "tensorflow_text", "ot"
 pytestmark = [
     pytest.mark.slow_on("jax"),

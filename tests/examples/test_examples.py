@@ -603,6 +603,7 @@ def test_pairs_are_encoded_as_pairs(tiny_preset):
     assert inputs["token_ids"][1:].tolist() == single["token_ids"].tolist()
 
 
+@pytest.mark.slow
 def test_main_job_on_a_tiny_model(tmp_path, tiny_preset, capsys):
     import finetune_bert
 

@@ -111,6 +111,7 @@ def test_tokens_of_any_number_and_length(exported):
         np.testing.assert_allclose(found["probabilities"], wanted, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_tokenizer_with_tables_of_words(tmp_path):
     import keras_nlp
 

@@ -13,8 +13,7 @@ import keras_align
 every_alignment = pytest.mark.parametrize("alignment", [*contracts.ALIGNMENTS, None])
 
 
-@every_alignment
-@pytest.mark.parametrize("contract", contracts.CONTRACT, ids=lambda each: each.__name__)
+@contracts.every_case
 def test_contract(contract, alignment):
     contract(GROUPED_QUERY, alignment)
 

@@ -1,6 +1,7 @@
 """The logs of training loops that are not Keras's own `fit` step."""
 
 import copy
+import gc
 import pickle
 
 import contracts
@@ -11,7 +12,6 @@ from contracts import tokens
 from execution import BACKEND
 from keras import layers, ops
 
-import keras_align
 from keras_align.layers.alignment_loss import AlignmentLoss
 
 X = tokens(5, batch=4)
@@ -309,7 +309,89 @@ def test_a_weight_takes_effect_when_it_is_set():
     assert loss() == pytest.approx(task + 0.02 * layer.alignment_loss, rel=1e-4)
 
 
-def test_public_name():
-    assert issubclass(
-        keras_align.AlignedMultiHeadAttention, keras_align.AlignedAttention
-    )
+@pytest.mark.skipif(BACKEND == "jax", reason="refused, see the next test")
+def test_a_variable_takes_the_place_of_a_number_within_a_fit():
+    model = classifier(keras.Model, alignment_weight=0.0)
+    model.optimizer.learning_rate = 0.0
+    layer = model.layers[1]
+
+    class Change(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                layer.alignment_weight = keras.Variable(10.0)
+
+    options = {"epochs": 3, "shuffle": False, "verbose": 0}
+    logs = model.fit(X, Y, callbacks=[Change()], **options).history
+    task, *others = logs["loss"]
+    expected = task + 10.0 * layer.alignment_loss
+    assert others == pytest.approx([expected] * 2, rel=1e-4)
+
+
+@pytest.mark.backends("jax")
+def test_on_jax_a_variable_takes_the_place_of_a_number_between_fits():
+    model = classifier(keras.Model)
+    layer = model.layers[1]
+
+    class Change(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            layer.alignment_weight = keras.Variable(10.0)
+
+    with pytest.raises(ValueError, match="`alignment_weight`.*within the `fit`"):
+        model.fit(X, Y, callbacks=[Change()], verbose=0)
+
+
+def test_a_call_of_the_layer_alone_changes_no_log():
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((5, 8))
+    first, second = (contracts.MULTI_HEAD.make("mmd") for _ in range(2))
+    model = keras.Model(inputs, second(first(inputs, inputs), inputs))
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+
+    class Alone(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                first(2.0 * X, X, training=True)
+
+    options = {"epochs": 3, "shuffle": False, "verbose": 0}
+    logs = model.fit(X, X, callbacks=[Alone()], **options).history
+    assert logs["alignment_loss"] == pytest.approx([logs["alignment_loss"][0]] * 3)
+
+
+def test_nothing_of_a_step_stays_on_the_model():
+    for cls in (keras.Model, OwnSteps):
+        model = classifier(cls)
+        model.fit(X, Y, verbose=0)
+        model.evaluate(X, Y, verbose=0)
+        assert "compute_loss" not in vars(model)
+
+
+def test_a_stateless_call():
+    model = classifier(keras.Model)
+    model(X)
+    with keras.StatelessScope():
+        y_pred = model(X, training=True)
+        model.compute_loss(x=X, y=Y, y_pred=y_pred)
+    assert model.layers[1].alignment_loss is None  # nothing was assigned
+
+
+@pytest.mark.backends("tensorflow")
+def test_an_inference_call_within_a_step():
+    class Consistent(OwnSteps):
+        def train_step(self, data):
+            logs = super().train_step(data)
+            self(data[0], training=False)
+            return {**logs, **self.get_metrics_result()}
+
+    logs = classifier(Consistent).fit(X, Y, verbose=0).history
+    assert logs["alignment_loss"][0] > 0.0
+
+
+def test_the_model_of_a_group_may_be_gone():
+    layer = contracts.MULTI_HEAD.make("mmd")
+    inputs = keras.Input((5, 8))
+    model = keras.Model(inputs, layer(inputs, inputs))
+    model(X, training=True)
+    del model
+    gc.collect()
+    (metric,) = layer.metrics
+    assert metric.result() == {}

@@ -133,7 +133,9 @@ def layer(request):
     return name, passed
 
 
-@pytest.mark.parametrize("alignment", [None, "ct"])
+@pytest.mark.parametrize(
+    "alignment", [pytest.param(None, marks=pytest.mark.slow), "ct"]
+)
 def test_passes_what_the_keras_layer_passes(layer, alignment):
     name, passed = layer
     ours = {name: class_under_test(name, alignment)}

@@ -155,6 +155,56 @@ def test_plain_and_aligned_later():
     assert "alignment_loss" in compiled(model).fit(X, np.zeros(4), verbose=0).history
 
 
+def test_strip_and_without_alignment():
+    model = model_of(LinearAttention(alignment="mmd"), LinearAttention(alignment=None))
+    before = array(model(X))
+    weights = len(model.weights)
+    with keras_align.without_alignment(model):
+        assert model.layers[1].alignment is None
+    assert model.layers[1].alignment is not None and len(model.weights) == weights
+    keras_align.strip_alignment(model)
+    np.testing.assert_array_equal(array(model(X)), before)
+    assert type(model.layers[1]) is LinearAttention
+    model(X, training=True)
+    assert not model.losses
+
+
+@pytest.mark.backends("tensorflow")
+def test_nothing_is_computed_outside_training():
+    import tensorflow as tf
+    from graph_operations import operations
+
+    class Silent(LinearAttention):
+        def add_alignment_loss(self, *args, **kwargs):
+            pass
+
+    counts = []
+    for cls, alignment in ((LinearAttention, "ct"), (Silent, "ct")):
+        model = model_of(cls(alignment=alignment))
+        function = tf.function(lambda x, model=model: model(x, training=False))
+        counts.append(operations(function.get_concrete_function(X)))
+    assert counts[0] == counts[1]
+
+
+def test_projections_that_are_not_the_heads():
+    class Down(LinearAttention):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.query, self.key = layers.Dense(3), layers.Dense(3)
+
+        def build(self, shape):
+            super().build(shape)
+            self.query.build(shape), self.key.build(shape)
+
+        def call(self, x):
+            self.query(x), self.key(x), self.key(x)
+            return super().call(x)
+
+    layer = Down(alignment="mmd", name="own")
+    (record,) = keras_align.record_attention(model_of(layer), X).values()
+    np.testing.assert_allclose(record.query, array(layer.to_q(X)), atol=1e-6)
+
+
 def test_what_does_not_fit_is_named():
     layer = LinearAttention(alignment="mmd")
     layer(X)

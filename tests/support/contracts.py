@@ -178,3 +178,16 @@ CONTRACT = (
     adds_its_loss_in_training_only,
     fits,
 )
+
+
+def _case(contract, alignment):
+    long = contract is fits and alignment in ("gan", "ot")  # every policy is compiled
+    marks = [pytest.mark.slow] if long else []
+    name = f"{contract.__name__}-{alignment}"
+    return pytest.param(contract, alignment, marks=marks, id=name)
+
+
+every_case = pytest.mark.parametrize(
+    ("contract", "alignment"),
+    [_case(contract, each) for contract in CONTRACT for each in (*ALIGNMENTS, None)],
+)

@@ -74,6 +74,7 @@ def functional():
     return keras.Model(inputs, layer(inputs, inputs))
 
 
+@pytest.mark.slow
 def test_the_step_is_that_of_keras():
     """Metrics, sample weights, an optimizer with loss scaling, an uneven last batch."""
     x, y = contracts.tokens(5, batch=7), contracts.tokens(5, batch=7, seed=1)
