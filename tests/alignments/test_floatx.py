@@ -37,7 +37,8 @@ def test_value_and_gradients_do_not_depend_on_floatx(name, other_floatx):
 
     value, gradients = run(other_floatx)
     wanted, wanted_gradients = run("float32")
-    np.testing.assert_allclose(value, wanted, rtol=1e-5, atol=1e-6)
+    rtol = 1e-4 if name == "ot" else 1e-5  # its iterations stop at a tolerance
+    np.testing.assert_allclose(value, wanted, rtol=rtol, atol=1e-6)
     for gradient, expected in zip(gradients, wanted_gradients, strict=True):
         assert gradient.dtype == "float32"
         np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-6)

@@ -136,8 +136,10 @@ def test_the_parameters_of_pytorch_are_those_of_the_variables():
 
     def check(each, expected):
         parameters = {id(x) for x in each.parameters()}
-        assert parameters == {id(x.value) for x in each.weights} and expected(each)
-        assert len(each.state_dict()) == len(each.weights)
+        assert parameters == {id(x.value) for x in each.variables} and expected(each)
+        assert len(each.state_dict()) == len(each.variables)
+        trained = {id(x) for x in each.parameters() if x.requires_grad}
+        assert trained == {id(x.value) for x in each.trainable_weights}
 
     aligned = align_model(model(keras.layers.MultiHeadAttention))
     check(aligned, lambda each: len(each.weights) > 8)

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import small_models
+from execution import array
 
 from keras_align.conversion import align_model
 from keras_align.diagnostics import measure_alignment, record_attention
@@ -134,9 +135,10 @@ def test_records_are_what_the_layer_computes():
     _, scores = layer(
         tokens, tokens, attention_mask=mask[:, None], return_attention_scores=True
     )
-    np.testing.assert_allclose(record.scores, scores, atol=1e-6)
-    np.testing.assert_allclose(record.query, layer.query_dense(tokens), atol=1e-5)
-    np.testing.assert_allclose(record.key, layer.key_dense(tokens), atol=1e-5)
+    query, key = map(array, (layer.query_dense(tokens), layer.key_dense(tokens)))
+    np.testing.assert_allclose(record.scores, array(scores), atol=1e-6)
+    np.testing.assert_allclose(record.query, query, atol=1e-5)
+    np.testing.assert_allclose(record.key, key, atol=1e-5)
     np.testing.assert_array_equal(record.query_mask, mask)
     np.testing.assert_array_equal(record.key_mask, mask)
     assert all(x.dtype == "float32" for x in (record.query, record.key, record.scores))
