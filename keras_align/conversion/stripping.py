@@ -84,6 +84,9 @@ def without_alignment(model: Model) -> Iterator[Model]:
     True
     """
     with contextlib.ExitStack() as undo:
+        for each in keras_internals.flattened(model):
+            if isinstance(each, keras.Model):
+                undo.enter_context(keras_internals.fresh_functions(each))
         _make_plain(model, *_to_strip(model, missing_ok=True), undo)
         yield model
 

@@ -80,6 +80,7 @@ def records(
     model: keras.layers.Layer, inputs: Any, batch_size: int, scores: bool
 ) -> Iterator[tuple[str, AttentionRecord]]:
     """Yields path and `AttentionRecord` of every call in every batch."""
+    find_attention(model)  # raises for what is no layer
     total = 0
     for batch in _batches(model, inputs, batch_size):
         if not model.built:

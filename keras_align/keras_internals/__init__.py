@@ -19,6 +19,7 @@ from keras_align.keras_internals.calls import (
 )
 from keras_align.keras_internals.compiling import (
     compile_arguments,
+    fresh_functions,
     fresh_optimizer,
     variable_scope,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "execute_step_by_step",
     "flattened",
     "forget_compute_loss",
+    "fresh_functions",
     "fresh_optimizer",
     "full_precision",
     "gather_from_workers",

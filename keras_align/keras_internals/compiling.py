@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -63,6 +64,18 @@ def _own_compile_parameters(cls: type[keras.Model]) -> set[str]:
             _, *given = inspect.signature(vars(each)["compile"]).parameters.values()
             names |= {x.name for x in given if x.kind not in _GATHERING}
     return names - set(known)
+
+
+@contextlib.contextmanager
+def fresh_functions(model: keras.Model) -> Iterator[None]:
+    """Lets a model trace its steps anew, and gives it the traced ones back after."""
+    names = "train_function", "test_function", "predict_function"
+    before = {name: getattr(model, name) for name in names}
+    vars(model).update(dict.fromkeys(names))
+    try:
+        yield
+    finally:
+        vars(model).update(before)
 
 
 def innermost_optimizer(

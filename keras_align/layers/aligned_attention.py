@@ -145,6 +145,8 @@ class AlignedAttention(AlignmentSettings):
         check_projections(query, key, self.alignment_shape)
         first = {"query": query[:, :, : key.shape[2]]}, {"key": key}
         checks.query_and_key(*first, query_mask, key_mask)
+        checks.no_float("query_mask", query_mask)
+        checks.no_float("key_mask", key_mask)
         self._add_alignment_loss(query, key, query_mask, key_mask)
 
     def _note_caller(self, root, given):

@@ -153,7 +153,8 @@ class AlignmentLoss(keras.metrics.Metric):
         if group is None or not group.is_reporting():
             return logs
         if group.trackers[0] is self:
-            group.warn_if_unread()
+            if keras_internals.is_traced() or keras.backend.backend() == "torch":
+                group.warn_if_unread()
             logs[group.key()] = mean_of([each.totals() for each in group.trackers])
         if self.reporting_layer:
             key = f"{group.key()}/{group.labels[self]}"

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_align import keras_internals
 from keras_align.alignments import Alignment
 from keras_align.divergences.numerics import Tensor
 from keras_align.keras_internals import UnsavedState
@@ -61,7 +62,8 @@ def check_weight(weight: Any, alignment: Alignment | None) -> float | keras.Vari
     if weight is None:
         return (alignment or Alignment).default_weight
     if isinstance(weight, keras.Variable) and tuple(weight.shape) == ():
-        return weight
+        if keras_internals.is_traced() or float(ops.convert_to_numpy(weight)) >= 0.0:
+            return weight
     is_number = isinstance(weight, numbers.Real) and not isinstance(weight, bool)
     if is_number and 0.0 <= weight <= float(np.finfo("float32").max):
         return float(weight)

@@ -10,6 +10,7 @@ from keras_align import keras_internals
 
 # How far from one the probabilities of a sample may sum: a softmax that was computed
 # in bfloat16 is off by up to 0.02.
+NO_CLASS = -(2**31) + 1  # of a label between two classes
 TOLERANCE = 0.03
 
 
@@ -110,7 +111,10 @@ def _labels(y_true, axes):
     if len(y_true.shape) == axes + 1:
         one_hot = y_true.shape[-1] != 1
         y_true = ops.argmax(y_true, axis=-1) if one_hot else y_true[..., 0]
-    return ops.cast(y_true, "int32")
+    label = ops.cast(y_true, "int32")
+    if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(y_true.dtype)):
+        return label
+    return ops.where(ops.equal(y_true, ops.floor(y_true)), label, NO_CLASS)
 
 
 def _weights(sample_weight, y_pred, axes, dtype):

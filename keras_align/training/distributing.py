@@ -69,6 +69,10 @@ def distribute(model: keras.Model, jit_compile: bool = True) -> keras.Model:
             "`distribute` is for the TensorFlow backend; on JAX use "
             f"`keras.distribution`. Received: backend {keras.backend.backend()}"
         )
+    if not isinstance(model, keras.Model):
+        raise ValueError(
+            f"Argument `model` must be a keras.Model. Received: model={model!r}"
+        )
     _check(model)
     strategy = model.distribute_strategy
     model.train_step = functools.partial(_train_step, model, jit_compile)

@@ -36,8 +36,9 @@ class ShuffledBatches(keras.utils.PyDataset):
     Attributes:
         epoch: int, the epoch whose order the batches have, from `0`. In `fit`, the
             first epoch has the order of `epoch`, and each epoch adds one, also those of
-            a second `fit`. Set it to begin elsewhere, in loops of your own, and for
-            `as_dataset()`, whose epochs only `BackupAndResume(data=...)` can count.
+            a second `fit` and of `evaluate` or `predict` on the same object. Set it to
+            begin elsewhere, in loops of your own, and for `as_dataset()`, whose epochs
+            only `BackupAndResume(data=...)` can count.
 
     Raises:
         ValueError: if an argument is wrong.
@@ -103,6 +104,10 @@ class ShuffledBatches(keras.utils.PyDataset):
         return whole + int(rest > 0 and not self.drop_remainder)
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
+        if not 0 <= index < len(self):
+            raise IndexError(
+                f"Expected the index of one of {len(self)} batches. Received: {index}"
+            )
         return self._batch(self.epoch, index)
 
     def _batch(self, epoch, index):

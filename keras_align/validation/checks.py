@@ -52,6 +52,15 @@ def choice(name: str, value: Any, choices: tuple) -> None:
         _refuse(name, value, f"one of {choices}")
 
 
+def no_float(name: str, mask: Any) -> None:
+    """Raises if a mask is of floats, which may be one that is added to scores."""
+    if mask is not None and "float" in str(mask.dtype):
+        raise ValueError(
+            f"Argument `{name}` must be boolean, True for real tokens. "
+            f"Received: {name} of dtype {mask.dtype}"
+        )
+
+
 def local_folder(name: str, value: Any) -> None:
     """Raises unless `value` names a folder of the local file system.
 

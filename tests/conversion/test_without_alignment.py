@@ -61,6 +61,18 @@ def logs(model, name, *callbacks):
     return model.fit(inputs, targets, callbacks=list(callbacks), **options).history
 
 
+def test_training_inside_is_plain_and_afterwards_aligned():
+    model = align_model(small_models.functional(), "mmd", 1.0)
+    small_models.compile_model(model, "functional")
+    inside = []
+    for _ in range(2):
+        assert "alignment_loss" in logs(model, "functional")
+        with without_alignment(model):
+            inside.append(logs(model, "functional"))
+    assert "alignment_loss" in logs(model, "functional")
+    assert all("alignment_loss" not in each for each in inside)
+
+
 def test_a_part_of_a_model_leaves_the_log_of_the_whole_right():
     keras.utils.set_random_seed(0)
     inner = keras.Input((small_models.LENGTH, small_models.WIDTH))

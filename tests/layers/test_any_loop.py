@@ -395,3 +395,8 @@ def test_the_model_of_a_group_may_be_gone():
     gc.collect()
     (metric,) = layer.metrics
     assert metric.result() == {}
+
+
+def test_a_negative_variable_is_refused():
+    with pytest.raises(ValueError, match="`alignment_weight` must be a finite"):
+        contracts.MULTI_HEAD.make("mmd", alignment_weight=keras.Variable(-3.0))

@@ -215,6 +215,8 @@ def test_what_does_not_fit_is_named():
     with pytest.raises(ValueError, match="`key_mask` must be of shape"):
         pair = ops.ones((4, 5, 2, 4)), ops.ones((4, 5, 2, 4))
         layer.add_alignment_loss(*pair, key_mask=ops.ones((4, 3), "bool"))
+    with pytest.raises(ValueError, match="`query_mask` must be boolean"):
+        layer.add_alignment_loss(*pair, query_mask=ops.ones((4, 5)))
 
     class Headless(keras_align.AlignedAttention):
         def build(self, shape):

@@ -167,3 +167,9 @@ def test_ignore_class_in_fit_counts_what_the_loss_of_keras_counts():
     kept, y, weights = y.reshape(-1) != -1, y.reshape(-1), weights.reshape(-1)
     expected = oracle(y[kept], scores[kept], weights=weights[kept])
     assert logs["ece"] == pytest.approx(expected, rel=2e-3)
+
+
+def test_labels_between_two_classes_are_refused():
+    metric = ExpectedCalibrationError()
+    with pytest.raises(ValueError, match="`y_true` must hold classes"):
+        metric.update_state(np.array([0.5, 0.3]), np.array([0.5, 0.3]))

@@ -117,3 +117,8 @@ def test_batches_in_the_order_of_the_arrays():
 def test_wrong_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         ShuffledBatches(**{"inputs": X, "targets": Y, "batch_size": 4, **arguments})
+
+
+def test_a_batch_that_is_not_there():
+    with pytest.raises(IndexError, match="one of 2 batches"):
+        ShuffledBatches(np.arange(10), None, 4)[2]
