@@ -61,9 +61,9 @@ def check_weight(weight: Any, alignment: Alignment | None) -> float | keras.Vari
     """Returns the weight to use, the alignment's default for `None`, or raises."""
     if weight is None:
         return (alignment or Alignment).default_weight
-    if isinstance(weight, keras.Variable) and tuple(weight.shape) == ():
-        if keras_internals.is_traced() or float(ops.convert_to_numpy(weight)) >= 0.0:
-            return weight
+    is_scalar = isinstance(weight, keras.Variable) and tuple(weight.shape) == ()
+    if is_scalar and (keras_internals.is_traced() or ops.convert_to_numpy(weight) >= 0):
+        return weight
     is_number = isinstance(weight, numbers.Real) and not isinstance(weight, bool)
     if is_number and 0.0 <= weight <= float(np.finfo("float32").max):
         return float(weight)
