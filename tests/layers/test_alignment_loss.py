@@ -239,7 +239,8 @@ def test_the_gradient_reaches_queries_keys_and_the_alignment(subject, alignment)
     assert own <= reached
 
 
-POLICIES = ["float32", "mixed_bfloat16", "mixed_float16"]
+FLOAT16 = pytest.param("mixed_float16", marks=pytest.mark.slow)
+POLICIES = ["float32", "mixed_bfloat16", FLOAT16]
 
 
 @functools.cache

@@ -124,7 +124,10 @@ def outcomes(module):
     return result
 
 
-@pytest.fixture(scope="module", params=LAYERS)
+GROUPED = pytest.param("GroupedQueryAttention", marks=pytest.mark.slow)
+
+
+@pytest.fixture(scope="module", params=["MultiHeadAttention", GROUPED])
 def layer(request):
     name = request.param
     plain = outcomes(load(LAYERS[name], {}))

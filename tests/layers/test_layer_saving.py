@@ -62,6 +62,7 @@ def _without_the_variable(model):
     return [keras.ops.convert_to_numpy(w) for w in model.weights if w is not weight]
 
 
+@pytest.mark.slow
 def test_a_fresh_process_goes_on_with_the_file(trained, tmp_path):
     """The same predictions, and the same losses in the next steps."""
     np.save(tmp_path / "x.npy", X)
