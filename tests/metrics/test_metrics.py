@@ -28,7 +28,7 @@ def predictions(draw):
     return labels, scores, weights, draw(st.integers(1, 20))
 
 
-@settings(max_examples=10 if BACKEND == "jax" else 60, deadline=None)
+@settings(max_examples=10 if BACKEND == "jax" else 30, deadline=None)
 @given(predictions())
 def test_equals_oracle(drawn):
     labels, scores, weights, num_bins = drawn
