@@ -6,6 +6,7 @@ import pathlib
 import re
 
 import keras
+import numpy as np
 import private_names
 
 from keras_align.keras_internals import ledger
