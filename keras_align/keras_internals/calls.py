@@ -20,25 +20,29 @@ def token_mask(tensor: Any) -> Any:
     return get_keras_mask(tensor)
 
 
+def _call_context() -> Any:
+    return global_state.get_global_attribute("current_call_ctx")
+
+
 def called_root() -> keras.Layer | None:
     """The outermost layer or model of the call that is going on, or `None`.
 
     There is none while a `keras.RematScope` computes a layer again. In a stateless step
     it is an inner layer, as Keras does not call the model but its method `call`.
     """
-    context = global_state.get_global_attribute("current_call_ctx")
+    context = _call_context()
     return None if context is None else context.entry_layer
 
 
 def training_of_call() -> bool | None:
     """Whether the call that is going on is one of training; `None` if unknown."""
-    context = global_state.get_global_attribute("current_call_ctx")
+    context = _call_context()
     return None if context is None else context.get_value("training")
 
 
 def is_inference_call() -> bool:
     """Whether Keras knows that the call that is going on is not one of training."""
-    context = global_state.get_global_attribute("current_call_ctx")
+    context = _call_context()
     return context is not None and not context.get_value("training")
 
 
@@ -48,10 +52,7 @@ def notes_of_step() -> dict[int, Any]:
     A step is an outermost call of Keras with all calls inside it, or a stateless step.
     A `call` that Keras does not know of gets a dict of its own.
     """
-    if in_stateless_scope():
-        step = get_stateless_scope()
-    else:
-        step = global_state.get_global_attribute("current_call_ctx")
+    step = get_stateless_scope() if in_stateless_scope() else _call_context()
     return {} if step is None else vars(step).setdefault("keras_align_notes", {})
 
 
@@ -73,7 +74,7 @@ def has_losses_of_step(layer: keras.Layer) -> bool:
 
 
 def after_compute_loss(model: keras.Model, action: Callable[[], None]) -> None:
-    """Calls `action` once, after the `compute_loss` of a step that is being traced.
+    """Calls `action` after `compute_loss` in steps, until `forget_compute_loss`.
 
     In a stateless step only that method sees both the state that `call` has written and
     the variables of metrics. Nothing is done for a model with an action already.

@@ -79,11 +79,11 @@ class AlignmentLoss(keras.metrics.Metric):
                 keras_internals.after_compute_loss(model, report)
             return True
         root = keras_internals.called_root()
-        known = self._live_group()
-        if isinstance(root, keras.Model) and (root.compiled or known is None):
+        is_free = self._live_group() is None
+        if isinstance(root, keras.Model) and (root.compiled or is_free):
             self._join_group(root)
-        known = self._live_group()
-        return known is not None and known.model() is root
+        group = self._live_group()
+        return group is not None and group.model() is root
 
     def _join_group(self, model):
         """Makes the trackers of a model the group that reports, if it is another."""

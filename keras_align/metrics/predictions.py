@@ -125,7 +125,7 @@ def _weights(sample_weight, y_pred, axes, dtype):
     weight = ops.cast(ops.convert_to_tensor(sample_weight), dtype)
     if len(weight.shape) == axes + 1 and weight.shape[-1] == 1:
         weight = ops.squeeze(weight, axis=-1)
-    known = [(1 if size == 1 else size) for size in weight.shape]
+    known = tuple(weight.shape)
     pairs = zip(known, tuple(y_pred.shape), strict=False)
     if len(known) > axes or not all(a in (1, b) or None in (a, b) for a, b in pairs):
         raise ValueError(
