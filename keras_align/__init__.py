@@ -25,6 +25,7 @@ from keras_align.layers import (
     AlignedGroupedQueryAttention,
     AlignedMultiHeadAttention,
 )
+from keras_align.matching import match_moments
 from keras_align.metrics import ExpectedCalibrationError
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "alignment_report",
     "divergences",
     "export_saved_model",
+    "match_moments",
     "measure_alignment",
     "record_attention",
     "register_alignment",

@@ -24,13 +24,13 @@ REPOSITORY = pathlib.Path(__file__).parents[1]
 # From the lowest; a folder imports from itself and from lower levels alone.
 LEVELS = (
     {"validation", "keras_internals"},
-    {"divergences", "metrics", "training"},
+    {"divergences", "metrics", "moments", "training"},
     {"alignments"},
     {"adapters"},
     {"layers"},
     {"conversion"},
     {"diagnostics", "exporting"},
-    {"callbacks", "visualization"},
+    {"callbacks", "matching", "visualization"},
 )
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
 MODULES = [

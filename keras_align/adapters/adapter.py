@@ -6,11 +6,14 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_align import keras_internals
 from keras_align.adapters import captured, usual_names
 from keras_align.adapters.capturing import calling_method, captured_arguments, watched
+from keras_align.adapters.projection_weights import ProjectionWeights
+from keras_align.adapters.symmetries import Symmetry, get_symmetry
 from keras_align.adapters.tokens_of_call import USUAL, TokensOfCall
 from keras_align.adapters.usual_names import check_parameter, first_number
 from keras_align.divergences.numerics import Tensor
@@ -54,6 +57,11 @@ class AttentionAdapter(TokensOfCall):
             the argument `query`, or else of the first.
         additive_mask: bool, whether the mask is added to the scores: zero for what may
             be attended to, a large negative number elsewhere. Defaults to `False`.
+        symmetry: string, which changes of queries and keys leave the attention weights
+            as they are, for `match_moments`: `"full"` if scores are a softmax of
+            products of queries and keys, with anything added that does not depend on
+            them; `"rotary"` if features `i` and `i + H / 2` turn with the position;
+            `"scale"` for other rotary positions. `None`, the default, if not known.
         heads_first: bool, whether `_compute_attention` is given `(B, N, T, H)` and not
             `(B, T, N, H)`. Defaults to `False`. The wrong one is an error, but for a
             layer that always sees as many tokens as it has heads.
@@ -83,6 +91,7 @@ class AttentionAdapter(TokensOfCall):
         key_source: str | None = USUAL,
         additive_mask: bool = False,
         heads_first: bool = False,
+        symmetry: str | Symmetry | None = None,
     ) -> None:
         if (query is None) != (key is None) or (query and heads_first):
             raise ValueError(
@@ -95,6 +104,7 @@ class AttentionAdapter(TokensOfCall):
         self._num_heads, self._num_key_heads = num_heads, num_key_heads
         self._head_size = head_size
         self._heads_first = heads_first
+        self._symmetry = get_symmetry(symmetry)
 
     def projections(self, layer: keras.layers.Layer) -> list[keras.layers.Layer]:
         """The layers whose weights make queries and keys, as a list."""
@@ -139,6 +149,24 @@ class AttentionAdapter(TokensOfCall):
         kernel = self.projections(layer)[1].kernel  # (E, K, H) or (E, K * H)
         flat = len(kernel.shape) == 2
         return kernel.shape[-1] // (self.num_key_heads(layer) if flat else 1)
+
+    def symmetry(self, layer: keras.layers.Layer) -> Symmetry:
+        """Which changes of queries and keys leave the attention as it is."""
+        return self._symmetry
+
+    def head_weights(
+        self, layer: keras.layers.Layer
+    ) -> tuple[ProjectionWeights, ProjectionWeights]:
+        """The weights of the projections of queries and of keys, by heads.
+
+        Raises:
+            ValueError: with a clause that says why they cannot be changed.
+        """
+        query, key = self.projections(layer)
+        size = self.head_size(layer)
+        heads = self.num_heads(layer), self.num_key_heads(layer)
+        of_query, of_key = (np.arange(n * size).reshape(n, size) for n in heads)
+        return ProjectionWeights(query, of_query), ProjectionWeights(key, of_key)
 
     def check(self, layer: keras.layers.Layer) -> None:
         """Raises ValueError if it does not find in a built layer what it needs."""

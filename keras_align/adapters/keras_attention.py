@@ -71,7 +71,7 @@ class KerasAttentionAdapter(AttentionAdapter):
         return (outputs, scores) if asked else outputs, flat
 
 
-KERAS_ADAPTER = KerasAttentionAdapter()
+KERAS_ADAPTER = KerasAttentionAdapter(symmetry="full")
 KERAS_ADAPTERS = {
     layers.MultiHeadAttention: KERAS_ADAPTER,
     layers.GroupQueryAttention: KERAS_ADAPTER,

@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_align.adapters.adapter import AttentionAdapter
 from keras_align.adapters.captured import split_heads
 from keras_align.adapters.capturing import calling_method, watched
+from keras_align.adapters.projection_weights import ProjectionWeights
 from keras_align.divergences.numerics import Tensor
 
 
@@ -20,12 +22,13 @@ class FusedProjectionAdapter(AttentionAdapter):
 
     Args:
         qkv: string, attribute that holds the projection. Defaults to `"qkv"`.
+        by_head: bool, whether its last axes are `(N, 3 * H)`. Defaults to `False`.
         **kwargs: the other arguments of `AttentionAdapter`.
     """
 
-    def __init__(self, qkv: str = "qkv", **kwargs: Any) -> None:
+    def __init__(self, qkv: str = "qkv", by_head: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._qkv = qkv
+        self._qkv, self._by_head = qkv, by_head
 
     def projections(self, layer: keras.layers.Layer) -> list[keras.layers.Layer]:
         return [getattr(layer, self._qkv)]
@@ -44,6 +47,15 @@ class FusedProjectionAdapter(AttentionAdapter):
         (qkv,) = self.projections(layer)
         with watched(qkv, calling_method(qkv), note):
             yield pairs
+
+    def head_weights(
+        self, layer: keras.layers.Layer
+    ) -> tuple[ProjectionWeights, ProjectionWeights]:
+        (qkv,), heads = self.projections(layer), self.num_heads(layer)
+        features = np.arange(3 * heads * self.head_size(layer))
+        shape = (heads, 3, -1) if self._by_head else (3, heads, -1)
+        query, key, _ = np.moveaxis(features.reshape(shape), 1 * self._by_head, 0)
+        return ProjectionWeights(qkv, query), ProjectionWeights(qkv, key)
 
     def head_size_of_weights(self, layer: keras.layers.Layer) -> int:
         (qkv,) = self.projections(layer)

@@ -8,8 +8,11 @@ import numpy as np
 from keras import ops
 
 from keras_align import divergences
+from keras_align.conversion.finding import find_attention
+from keras_align.conversion.supported import adapter_of
 from keras_align.diagnostics.recording import records
 from keras_align.diagnostics.reporting import format_table
+from keras_align.moments import Moments, matching_map
 from keras_align.validation import checks
 
 
@@ -55,6 +58,7 @@ def measure_alignment(
     batch_size: int = 32,
     max_tokens: int = 2048,
     seed: int = 0,
+    matched: bool = False,
 ) -> AlignmentMeasure:
     """Measures how far queries and keys of each attention layer and head are apart.
 
@@ -75,6 +79,10 @@ def measure_alignment(
         batch_size: int > 0. Defaults to `32`.
         max_tokens: int > 1, most queries and keys of a head. Defaults to `2048`.
         seed: int, of the sample. Defaults to `0`.
+        matched: bool, whether to measure in the coordinates with equal moments of
+            queries and keys, as far as the symmetries of each attention allow, see
+            `match_moments`. What then remains is no choice of coordinates. The model
+            stays as it is. Defaults to `False`.
 
     Returns:
         An `AlignmentMeasure`: `.per_layer`, `.values`, `.total`; prints as a table.
@@ -105,11 +113,29 @@ def measure_alignment(
         queries, keys = pooled[path]
         queries.add(record.query, record.query_mask)
         keys.add(record.key, record.key_mask)
-    per_layer = {
-        path: _discrepancies(query.tokens, key.tokens, bandwidths[path])
-        for path, (query, key) in pooled.items()
-    }
+    layers = {each.path: each.layer for each in find_attention(model)[0]}
+    per_layer = {}
+    for path, samples in pooled.items():
+        query, key = (sample.tokens for sample in samples)
+        if matched:
+            layer = layers[path if path in layers else path.rpartition("@")[0]]
+            query, key = _matched(layer, query, key)
+        per_layer[path] = _discrepancies(query, key, bandwidths[path])
     return AlignmentMeasure(per_layer, bandwidths)
+
+
+def _matched(layer, query, key):
+    """Samples `(tokens, N, H)` in the coordinates in which their moments are equal."""
+    adapter = adapter_of(layer)
+    kind, heads = adapter.symmetry(layer).kind, adapter.num_key_heads(layer)
+    if kind == "none" or query.shape[1] % heads or not (len(query) and len(key)):
+        return query, key
+    of_query, of_key = Moments(heads), Moments(heads)
+    of_query.add(query[None], np.ones((1, len(query)), bool))
+    of_key.add(key[None], np.ones((1, len(key)), bool))
+    of_heads = matching_map(of_query, of_key, kind).repeated(query.shape[1] // heads)
+    matched = of_heads.of_queries(query), of_heads.of_keys(key)
+    return tuple(each.astype("float32") for each in matched)
 
 
 class _TokenSample:

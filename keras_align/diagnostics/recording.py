@@ -82,7 +82,7 @@ def records(
     """Yields path and `AttentionRecord` of every call in every batch."""
     find_attention(model)  # raises for what is no layer
     total = 0
-    for batch in _batches(model, inputs, batch_size):
+    for batch in batches(model, inputs, batch_size):
         if not model.built:
             model(batch, training=False)  # building may call the layers, too
         with _recording(find_attention(model)[0], scores) as calls:
@@ -100,7 +100,8 @@ def records(
         )
 
 
-def _batches(model, inputs, batch_size):
+def batches(model: keras.layers.Layer, inputs: Any, batch_size: int) -> Iterator[Any]:
+    """Yields the inputs of a model in batches, texts preprocessed."""
     if isinstance(inputs, (list, tuple)) and all(isinstance(x, str) for x in inputs):
         inputs = np.array(inputs, dtype=object)
     checks.positive_integer("batch_size", batch_size)

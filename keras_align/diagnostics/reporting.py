@@ -3,7 +3,7 @@
 import html
 import math
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 
 import keras
 
@@ -17,6 +17,7 @@ from keras_align.conversion.supported import (
     num_heads,
     why_unsupported,
 )
+from keras_align.moments import match_of
 
 _TITLES = ("layer", "class", "heads", "size", "alignment", "weight", "added", "note")
 
@@ -33,7 +34,8 @@ class LayerReport:
         alignment: string, the alignment's class, or `None` for plain attention.
         alignment_weight: float or `None`.
         added_weights: int, how many numbers the alignment trains.
-        note: string, why a layer is plain, or what of an aligned one is frozen.
+        note: string, why a layer is plain, or what of an aligned one is frozen, and
+            what `match_moments` did to it or why nothing.
     """
 
     path: str
@@ -118,7 +120,8 @@ def alignment_report(model: keras.layers.Layer) -> AlignmentReport:
     (2, 0)
     """
     supported, others = find_attention(model)
-    return AlignmentReport(tuple(_row(each) for each in [*supported, *others]))
+    rows = (_with_match(each.layer, _row(each)) for each in [*supported, *others])
+    return AlignmentReport(tuple(rows))
 
 
 def format_table(
@@ -168,6 +171,12 @@ def _row(found):
         note = note or "alignment frozen"
     name = type(layer).__name__
     return LayerReport(found.path, name, *shape, alignment, weight, added, note)
+
+
+def _with_match(layer, row):
+    matched = match_of(layer)
+    notes = [row.note, f"moments matched: {matched}" if matched else ""]
+    return replace(row, note="; ".join(filter(None, notes)))
 
 
 def _without_alignment(found, note, heads=None, size=None):
