@@ -12,6 +12,7 @@ from keras_align.alignments import (
     register_alignment,
     reverse_gradient,
 )
+from keras_align.calibration import TemperatureScaling
 from keras_align.callbacks import AlignmentWeightSchedule, BackupAndResume
 from keras_align.conversion import align_model, strip_alignment, without_alignment
 from keras_align.diagnostics import (
@@ -42,6 +43,7 @@ __all__ = [
     "ExpectedCalibrationError",
     "MaximumMeanDiscrepancyAlignment",
     "OptimalTransportAlignment",
+    "TemperatureScaling",
     "align_model",
     "alignment_report",
     "divergences",

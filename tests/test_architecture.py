@@ -25,7 +25,7 @@ REPOSITORY = pathlib.Path(__file__).parents[1]
 LEVELS = (
     {"validation", "keras_internals"},
     {"divergences", "metrics", "moments", "training"},
-    {"alignments"},
+    {"alignments", "calibration"},
     {"adapters"},
     {"layers"},
     {"conversion"},
