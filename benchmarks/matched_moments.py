@@ -95,7 +95,7 @@ def first(data, start, stop):
 
 
 def row(title, model, fitted, measured):
-    """Cells of a table: MMD as it came, means matched, covariances too, what remains."""
+    """A row of the table: MMD before, with means and covariances matched, the rest."""
     cells = [keras_align.measure_alignment(model, measured).total]
     before = model.predict(measured, verbose=0)
     changes = []
