@@ -112,7 +112,7 @@ class Alignment(layers.Layer):
         pairs = [(query, query_mask), (key, key_mask)]
         long = [token_sampling.needs_sampling(x, self.max_tokens) for x, _ in pairs]
         if any(long):
-            phase = keras.random.uniform((), dtype="float32", seed=self.seed_generator)
+            phase = token_sampling.draw_phase(self.seed_generator)
             for index in (0, 1):
                 if long[index]:
                     pairs[index] = token_sampling.sample_tokens(

@@ -48,6 +48,16 @@ def sample_tokens(
     return _take(x, ops.minimum(positions, last)), numbers < total
 
 
+def draw_phase(seed_generator: keras.random.SeedGenerator) -> Tensor:
+    """Draws a float32 scalar in [0, 1), in a graph and under XLA the same as eagerly.
+
+    For floats of TensorFlow that is not so.
+    """
+    steps = 2**22
+    drawn = keras.random.randint((), 0, steps, dtype="int32", seed=seed_generator)
+    return ops.cast(drawn, "float32") / steps
+
+
 def _selected(total, max_tokens, phase):
     """The numbers of the selected tokens, too large behind the last one."""
     count = ops.maximum(total, max_tokens)
