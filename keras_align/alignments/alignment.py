@@ -65,9 +65,6 @@ class Alignment(layers.Layer):
         if max_tokens is not None:
             checks.integer_at_least("max_tokens", max_tokens, 2)
         self.max_tokens = max_tokens
-        self.seed_generator = keras.random.SeedGenerator(
-            token_sampling.seed_without_drawing(), name="token_sampling"
-        )
 
     def build(self, query_shape: tuple, key_shape: tuple | None = None) -> None:
         """Creates the weights for queries `(B, T, N, H)` and keys `(B, S, N, H)`."""
@@ -92,6 +89,7 @@ class Alignment(layers.Layer):
         key: Tensor,
         query_mask: Tensor | None = None,
         key_mask: Tensor | None = None,
+        seed: int | keras.random.SeedGenerator | None = None,
     ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         """Selects the tokens on which an attention layer calls the alignment.
 
@@ -105,6 +103,7 @@ class Alignment(layers.Layer):
             key: float tensor `(B, S, N, H)`.
             query_mask: boolean tensor `(B, T)` or `None`.
             key_mask: boolean tensor `(B, S)` or `None`.
+            seed: as in `keras.random.randint`; an attention layer has a generator.
 
         Returns:
             The arguments for a call, with `max_tokens` for T or S where it was more.
@@ -112,7 +111,7 @@ class Alignment(layers.Layer):
         pairs = [(query, query_mask), (key, key_mask)]
         long = [token_sampling.needs_sampling(x, self.max_tokens) for x, _ in pairs]
         if any(long):
-            phase = token_sampling.draw_phase(self.seed_generator)
+            phase = token_sampling.draw_phase(seed)
             for index in (0, 1):
                 if long[index]:
                     pairs[index] = token_sampling.sample_tokens(

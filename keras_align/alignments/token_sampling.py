@@ -1,7 +1,5 @@
 """The tokens on which a divergence is estimated, others in every call."""
 
-import random
-
 import keras
 from keras import ops
 
@@ -48,13 +46,13 @@ def sample_tokens(
     return _take(x, ops.minimum(positions, last)), numbers < total
 
 
-def draw_phase(seed_generator: keras.random.SeedGenerator) -> Tensor:
+def draw_phase(seed: int | keras.random.SeedGenerator | None) -> Tensor:
     """Draws a float32 scalar in [0, 1), in a graph and under XLA the same as eagerly.
 
     For floats of TensorFlow that is not so.
     """
     steps = 2**22
-    drawn = keras.random.randint((), 0, steps, dtype="int32", seed=seed_generator)
+    drawn = keras.random.randint((), 0, steps, dtype="int32", seed=seed)
     return ops.cast(drawn, "float32") / steps
 
 
@@ -78,11 +76,3 @@ def _take(x, positions):
 
         return tf.gather(x, positions, batch_dims=1)
     return ops.take_along_axis(x, positions[:, :, None, None], axis=1)
-
-
-def seed_without_drawing() -> int:
-    """A seed from Python's generator, whose state stays as it was.
-
-    So what is drawn after it, as initial weights, is what it is without sampling.
-    """
-    return random.Random(repr(random.getstate())).randrange(2**31)

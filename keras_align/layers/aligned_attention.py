@@ -183,7 +183,7 @@ class AlignedAttention(AlignmentSettings):
             query, key, _of_tokens(query_mask, query), _of_tokens(key_mask, key)
         )
         query, key, query_mask, key_mask = self.alignment.sample_tokens(
-            query, key, query_mask, key_mask
+            query, key, query_mask, key_mask, seed=self._token_seeds
         )
         divergence = self.alignment(
             query, key, query_mask=query_mask, key_mask=key_mask

@@ -111,31 +111,35 @@ def test_the_mean_over_all_phases_is_exact_and_so_is_its_gradient():
         np.testing.assert_allclose(gradient, slope, rtol=1e-5, atol=1e-6)
 
 
-def state_of(alignment):
-    return array(alignment.seed_generator.state).tolist()
+def state_of(seeds):
+    return array(seeds.state).tolist()
 
 
 def test_nothing_is_drawn_where_there_are_few_tokens_anyway():
     query, key = samples(length=5, other=7)
     masks = np.ones((3, 5), bool), None
     for max_tokens in (7, None):
+        seeds = keras.random.SeedGenerator(1)
         alignment = MeanAlignment(max_tokens=max_tokens)
-        before = state_of(alignment)
-        found = alignment.sample_tokens(query, key, *masks)
+        found = alignment.sample_tokens(query, key, *masks, seed=seeds)
         assert all(a is b for a, b in zip(found, (query, key, *masks), strict=True))
-        assert state_of(alignment) == before
+        assert state_of(seeds) == [1, 0]
     alignment = MeanAlignment(max_tokens=6)
-    found = alignment.sample_tokens(query, key, *masks)
+    found = alignment.sample_tokens(query, key, *masks, seed=seeds)
     assert found[0] is query and found[2] is masks[0]
     assert found[1].shape == (3, 6, 2, 4) and found[3].shape == (3, 6)
-    assert state_of(alignment) != before
+    assert state_of(seeds) == [1, 1]
 
 
 def test_queries_and_keys_are_of_the_same_tokens_and_of_others_in_each_call():
-    alignment, seen = MeanAlignment(max_tokens=4), set()
+    alignment, seeds, seen = (
+        MeanAlignment(max_tokens=4),
+        keras.random.SeedGenerator(1),
+        set(),
+    )
     x = numbered(np.ones((2, 40), bool))
     for _ in range(8):
-        query, key, *masks = alignment.sample_tokens(x, x)
+        query, key, *masks = alignment.sample_tokens(x, x, seed=seeds)
         np.testing.assert_array_equal(array(query), array(key))
         assert all(array(mask).all() for mask in masks)
         seen.add(tuple(array(query)[0, :, 0, 0]))
@@ -143,16 +147,16 @@ def test_queries_and_keys_are_of_the_same_tokens_and_of_others_in_each_call():
 
 
 def test_draws_follow_the_seed_and_change_no_others():
-    def seeded():
-        keras.utils.set_random_seed(5)
-        return get_alignment("mmd")
+    def made(alignment, seed=5):
+        keras.utils.set_random_seed(seed)
+        layer = contracts.MULTI_HEAD.make(alignment)
+        return layer, random.random()
 
-    assert state_of(seeded()) == state_of(seeded())
-    after = random.random()
-    keras.utils.set_random_seed(5)
-    assert after == random.random()
-    keras.utils.set_random_seed(6)
-    assert state_of(get_alignment("mmd")) != state_of(seeded())
+    (layer, after), (again, _), (other, _) = made("mmd"), made("mmd"), made("mmd", 6)
+    assert state_of(layer._token_seeds) == state_of(again._token_seeds)
+    assert state_of(layer._token_seeds) != state_of(other._token_seeds)
+    plain, expected = made(None)
+    assert after == expected and plain._token_seeds is None
 
 
 @pytest.mark.parametrize("mode", MODES[1:])
@@ -160,18 +164,17 @@ def test_graph_and_xla_select_the_same(mode):
     alignment = MeanAlignment(max_tokens=4)
     query, key = map(ops.convert_to_tensor, samples(length=90, other=9))
     mask = np.arange(90) < np.array([[90], [60], [3]])
-    seed = alignment.seed_generator.state
-    state = array(seed)
+    seeds = keras.random.SeedGenerator(1)
+    start = ops.convert_to_tensor(array(seeds.state), seeds.state.dtype)
 
     def sampled(q, k, value):
-        with keras.StatelessScope(state_mapping=[(seed, value)]):
-            return alignment.sample_tokens(q, k, mask)
+        with keras.StatelessScope(state_mapping=[(seeds.state, value)]):
+            return alignment.sample_tokens(q, k, mask, seed=seeds)
 
     function = graph(sampled) if mode == "graph" else compiled(sampled)
-    results = function(query, key, ops.convert_to_tensor(state, seed.dtype))
-    for one, other in zip(
-        results, alignment.sample_tokens(query, key, mask), strict=True
-    ):
+    results = function(query, key, start)
+    expected = alignment.sample_tokens(query, key, mask, seed=seeds)
+    for one, other in zip(results, expected, strict=True):
         np.testing.assert_array_equal(array(one), array(other))
 
 
@@ -245,9 +248,9 @@ def test_only_training_draws_and_a_short_padded_sample_keeps_its_tokens(policy):
     mask = np.arange(20) < np.array([[20], [3]])
     layer(x, x), layer(x, x, training=False)
     assert not hasattr(layer.alignment, "seen")
-    state = state_of(layer.alignment)
+    state = state_of(layer._token_seeds)
     tokens_of(layer, x, x, query_mask=mask, value_mask=mask)
-    assert state_of(layer.alignment)[1] == state[1] + 1
+    assert state_of(layer._token_seeds)[1] == state[1] + 1
     for real in layer.alignment.masks:
         np.testing.assert_array_equal(array(real).sum(1), [4, 3])
 
