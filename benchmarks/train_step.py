@@ -76,7 +76,7 @@ def parse_arguments(arguments=None):
 
 def token_count(text):
     """What `max_tokens` an argument means."""
-    return {DEFAULT: DEFAULT, "all": None}[text] if text.isalpha() else int(text)
+    return None if text == "all" else DEFAULT if text == DEFAULT else int(text)
 
 
 def method(alignment, max_tokens):
@@ -256,12 +256,17 @@ def main(arguments=None):
 
 def title(options):
     packages = "keras", "tensorflow", "keras-hub"
-    versions = ", ".join(f"{x} {importlib.metadata.version(x)}" for x in packages)
-    return (
-        f"{options.batch_size} x {options.length} tokens, {options.layers or 'all'} "
-        f"layers, {options.repeats} rounds of steps, {options.clock} time{', ' * bool(options.machine)}{options.machine}, "
-        f"{versions}. Ratio: median and quartiles of aligned / soft.\n"
-    )
+    versions = [f"{x} {importlib.metadata.version(x)}" for x in packages]
+    layers = [f"{options.layers} layers"] if options.layers else []
+    parts = [
+        f"{options.batch_size} x {options.length} tokens",
+        *layers,
+        f"{options.repeats} rounds of steps",
+        f"{options.clock} time",
+        *([options.machine] if options.machine else []),
+        *versions,
+    ]
+    return f"{', '.join(parts)}. Ratio: median and quartiles of aligned / soft.\n"
 
 
 if __name__ == "__main__":
