@@ -8,6 +8,7 @@ its allocator says, less that before the first step.
 """
 
 import argparse
+import itertools
 import json
 import os
 import pathlib
@@ -24,6 +25,7 @@ import results_file
 
 import keras_align
 
+MAX_TOKENS = "on how many the divergence is estimated: `default`, `all` or a number"
 ALIGNMENTS = ("none", "ct", "gan", "ot", "mmd")
 
 
@@ -34,12 +36,13 @@ def parse_arguments(arguments=None):
     )
     add = parser.add_argument
     add("--alignments", nargs="+", default=ALIGNMENTS, choices=ALIGNMENTS)
+    add("--max-tokens", nargs="+", default=["default"], metavar="N", help=MAX_TOKENS)
     add("--lengths", nargs="+", type=int, default=[1024, 4096], help="tokens")
     add("--batch-size", type=int, default=1)
     add("--heads", type=int, default=4)
     add("--head-size", type=int, default=32)
     add("--steps", type=int, default=3, help="of which the median is taken")
-    add("--one", nargs=2, help=argparse.SUPPRESS)  # in a process of its own
+    add("--one", nargs=3, help=argparse.SUPPRESS)  # in a process of its own
     add("--output", type=pathlib.Path, help="Markdown file in which to put the table")
     return parser.parse_args(arguments)
 
@@ -60,14 +63,22 @@ def peak_bytes():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def measure(alignment, length, options):
+def method(alignment, max_tokens):
+    """The argument `alignment` of the layer."""
+    if alignment == "none" or max_tokens == "default":
+        return None if alignment == "none" else alignment
+    of_name = type(keras_align.alignments.get_alignment(alignment))
+    return of_name(max_tokens=None if max_tokens == "all" else int(max_tokens))
+
+
+def measure(alignment, max_tokens, length, options):
     """Bytes of a few steps on top of the model, and the median seconds of a step."""
     width = options.heads * options.head_size
     inputs = keras.Input((length, width), batch_size=options.batch_size)
     layer = keras_align.AlignedMultiHeadAttention(
         options.heads,
         options.head_size,
-        alignment=None if alignment == "none" else alignment,
+        alignment=method(alignment, max_tokens),
     )
     model = keras.Model(inputs, layer(inputs, inputs))
     model.compile("adam", "mse", jit_compile=True)
@@ -82,9 +93,10 @@ def measure(alignment, length, options):
     return peak_bytes() - before, float(np.median(seconds[1:]))
 
 
-def in_own_process(alignment, length, options):
+def in_own_process(alignment, max_tokens, length, options):
     settings = "batch_size", "heads", "head_size", "steps"
-    command = [sys.executable, __file__, "--one", alignment, str(length)]
+    command = [sys.executable, __file__, "--one"]
+    command += [alignment, max_tokens, str(length)]
     for name in settings:
         command += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
     run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
@@ -95,20 +107,25 @@ def in_own_process(alignment, length, options):
 
 def table(options):
     """The results as a Markdown table; `out of memory` where a process ended."""
-    head = "alignment | tokens | peak, MB | over soft | step, s | over soft"
-    lines = [head, " | ".join(["---"] * 6)]
+    head = (
+        "alignment | max_tokens | tokens | peak, MB | over soft | step, s | over soft"
+    )
+    lines = [head, " | ".join(["---"] * 7)]
     for length in options.lengths:
         soft = None
-        for alignment in options.alignments:
-            found = in_own_process(alignment, length, options)
-            soft = found if alignment == "none" else soft
-            lines.append(row(alignment, length, found, soft))
+        for case in itertools.product(options.alignments, options.max_tokens):
+            if case[0] == "none" and case[1] != options.max_tokens[0]:
+                continue
+            found = in_own_process(*case, length, options)
+            soft = found if case[0] == "none" else soft
+            lines.append(row(*case, length, found, soft))
             print(lines[-1], flush=True)
     return "\n".join(f"| {line} |" for line in lines) + "\n"
 
 
-def row(alignment, length, found, soft):
-    cells = [alignment, f"{length:,}"]
+def row(alignment, max_tokens, length, found, soft):
+    number = "" if alignment == "none" else max_tokens
+    cells = [alignment, number, f"{length:,}"]
     if found is None:
         return " | ".join([*cells, "out of memory", "", "", ""])
     over = [f"{a / b:.2f}" for a, b in zip(found, soft or found, strict=True)]
@@ -119,8 +136,8 @@ def row(alignment, length, found, soft):
 def main(arguments=None):
     options = parse_arguments(arguments)
     if options.one:
-        alignment, length = options.one
-        print(json.dumps(measure(alignment, int(length), options)))
+        alignment, max_tokens, length = options.one
+        print(json.dumps(measure(alignment, max_tokens, int(length), options)))
         return
     text = table(options)
     if options.output:

@@ -4,7 +4,8 @@
 
 For every alignment a BERT with it and one without take steps in turns, so that both see
 the same machine; the ratio is that of each pair of steps. Compilation is not timed. The
-steps are those of `fit`: forward and backward pass, AdamW, metrics.
+steps are those of `fit`: forward and backward pass, AdamW, metrics. `--max-tokens all
+64 32` compares numbers of tokens on which the divergence is estimated, all in turns.
 
 How often Sinkhorn's iterations run depends on the data, so `--preset FOLDER` takes real
 weights and real sentences instead of random ones.
@@ -14,6 +15,7 @@ from the formulas in `forward_operations` and `extra_operations`.
 """
 
 import argparse
+import functools
 import gc
 import importlib.metadata
 import pathlib
@@ -32,10 +34,12 @@ SIZES = {
     "MiniLM": {"num_layers": 6, "hidden_dim": 384, "intermediate_dim": 1536},
     "BERT-base": {"num_layers": 12, "hidden_dim": 768, "intermediate_dim": 3072},
 }
+DEFAULT = "default"
 COLUMNS = (
     "model",
     "step",
     "alignment",
+    "max_tokens",
     "soft, ms",
     "aligned, ms",
     "ratio",
@@ -49,6 +53,15 @@ def parse_arguments(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--sizes", nargs="*", default=list(SIZES), choices=list(SIZES))
     parser.add_argument("--alignments", nargs="+", default=list(ALIGNMENTS))
+    parser.add_argument(
+        "--max-tokens",
+        nargs="+",
+        type=token_count,
+        default=[DEFAULT],
+        metavar="N",
+        help="on how many the divergence is estimated: `default`, `all` or a number",
+    )
+    parser.add_argument("--layers", type=int, help="instead of those of the size")
     parser.add_argument("--steps", nargs="+", default=["xla", "graph"])
     parser.add_argument("--preset", help="also a BERT with these real weights")
     parser.add_argument("--sentences", help="text file for it, one sentence a line")
@@ -61,7 +74,20 @@ def parse_arguments(arguments=None):
     return parser.parse_args(arguments)
 
 
-def build(size, preset, jit_compile, alignment=None):
+def token_count(text):
+    """What `max_tokens` an argument means."""
+    return None if text == "all" else DEFAULT if text == DEFAULT else int(text)
+
+
+def method(alignment, max_tokens):
+    """The alignment of that name that estimates the divergence on so many tokens."""
+    found = keras_align.alignments.get_alignment(alignment)
+    if max_tokens != DEFAULT:
+        found = type(found)(max_tokens=max_tokens)
+    return found
+
+
+def build(size, preset, options, jit_compile, alignment=None):
     """Returns a compiled classifier, with `alignment` if one is given."""
     keras.utils.set_random_seed(0)
     if preset:
@@ -69,6 +95,7 @@ def build(size, preset, jit_compile, alignment=None):
         model = load(preset, num_classes=2, preprocessor=None)
     else:
         config = {"vocabulary_size": 30522, "num_heads": 12, **SIZES[size]}
+        config["num_layers"] = options.layers or config["num_layers"]
         backbone = keras_hub.models.BertBackbone(**config)
         model = keras_hub.models.BertTextClassifier(
             backbone, num_classes=2, preprocessor=None
@@ -140,6 +167,7 @@ def extra_operations(alignment, backbone, batch, length):
     head size and 3 of feature size. "ot" is counted with all of its iterations. The
     projections are those of the attention.
     """
+    length = min(length, alignment.max_tokens or length)
     heads, size = backbone.num_heads, backbone.hidden_dim // backbone.num_heads
     vectors, pairs = batch * length * heads, batch * length**2 * heads
     hidden = getattr(alignment, "hidden_dim", 0)
@@ -159,52 +187,47 @@ def extra_operations(alignment, backbone, batch, length):
     return 2 * backbone.num_layers * products
 
 
-def measure(soft, aligned, repeats, clock):
-    """Runs both in turns after a first call each; returns seconds `(repeats, 2)`."""
-    runs = soft, aligned
+def measure(runs, options):
+    """Runs all in turns after two calls each; returns seconds `(repeats, runs)`."""
+    clock = time.perf_counter if options.clock == "wall" else time.process_time
     for run in runs:
         run()
         run()
-    seconds = np.zeros((repeats, 2))
-    for repeat in range(repeats):
-        for i in (0, 1) if repeat % 2 else (1, 0):
+    seconds = np.zeros((options.repeats, len(runs)))
+    for repeat in range(options.repeats):
+        for i in np.roll(range(len(runs)), repeat):
             start = clock()
             runs[i]()
             seconds[repeat, i] = clock() - start
     return seconds
 
 
-def ratio(seconds):
-    return np.quantile(seconds[:, 1] / seconds[:, 0], [0.25, 0.5, 0.75])
-
-
 def compare(name, preset, step, soft, data, alignment, options):
-    """Measures one alignment; returns its row of the table."""
-    aligned = build(name, preset, step == "xla", alignment)
-    clock = time.perf_counter if options.clock == "wall" else time.process_time
+    """Measures an alignment with each `max_tokens`; returns rows of the table."""
+    methods = [method(alignment, number) for number in options.max_tokens]
+    jit_compile = step == "xla"
+    aligned = [build(name, preset, options, jit_compile, each) for each in methods]
+    models = soft, *aligned
     train = measure(
-        lambda: soft.train_on_batch(*data),
-        lambda: aligned.train_on_batch(*data),
-        options.repeats,
-        clock,
+        [functools.partial(x.train_on_batch, *data) for x in models], options
     )
     infer = measure(
-        lambda: soft.predict_on_batch(data[0]),
-        lambda: aligned.predict_on_batch(data[0]),
-        options.repeats,
-        clock,
+        [functools.partial(x.predict_on_batch, data[0]) for x in models], options
     )
-    size = options.batch_size, options.length
-    method = keras_align.alignments.get_alignment(alignment)
-    extra = extra_operations(method, aligned.backbone, *size)
-    extra /= 3 * forward_operations(aligned.backbone, *size)
-    low, middle, high = ratio(train)
-    soft_ms, aligned_ms = 1000.0 * np.median(train, axis=0)
-    return (
-        f"| {name} | {step} | {alignment} | {soft_ms:.0f} | {aligned_ms:.0f} "
-        f"| **{middle:.2f}** | {low:.2f}, {high:.2f} | {extra:+.1%} "
-        f"| {ratio(infer)[1]:.2f} |\n"
-    )
+    size = soft.backbone, options.batch_size, options.length
+    rows = ""
+    for number, each in enumerate(methods, 1):
+        ratios = np.quantile(train[:, number] / train[:, 0], [0.25, 0.5, 0.75])
+        low, middle, high = ratios
+        soft_ms, aligned_ms = 1000.0 * np.median(train[:, [0, number]], axis=0)
+        extra = extra_operations(each, *size) / (3 * forward_operations(*size))
+        inference = np.median(infer[:, number] / infer[:, 0])
+        rows += (
+            f"| {name} | {step} | {alignment} | {each.max_tokens or 'all'} "
+            f"| {soft_ms:.0f} | {aligned_ms:.0f} | **{middle:.2f}** "
+            f"| {low:.2f}, {high:.2f} | {extra:+.1%} | {inference:.2f} |\n"
+        )
+    return rows
 
 
 def main(arguments=None):
@@ -217,11 +240,11 @@ def main(arguments=None):
     rows = ""
     for name, preset, data in cases:
         for step in options.steps:
-            soft = build(name, preset, step == "xla")
+            soft = build(name, preset, options, step == "xla")
             for alignment in options.alignments:
-                row = compare(name, preset, step, soft, data, alignment, options)
-                print(row, end="", flush=True)
-                rows += row
+                found = compare(name, preset, step, soft, data, alignment, options)
+                print(found, end="", flush=True)
+                rows += found
                 gc.collect()
             del soft
             keras.backend.clear_session()
@@ -233,12 +256,17 @@ def main(arguments=None):
 
 def title(options):
     packages = "keras", "tensorflow", "keras-hub"
-    versions = ", ".join(f"{x} {importlib.metadata.version(x)}" for x in packages)
-    return (
-        f"{options.batch_size} x {options.length} tokens, {options.repeats} pairs of "
-        f"steps, {options.clock} time{', ' * bool(options.machine)}{options.machine}, "
-        f"{versions}. Ratio: median and quartiles of aligned / soft.\n"
-    )
+    versions = [f"{x} {importlib.metadata.version(x)}" for x in packages]
+    layers = [f"{options.layers} layers"] if options.layers else []
+    parts = [
+        f"{options.batch_size} x {options.length} tokens",
+        *layers,
+        f"{options.repeats} rounds of steps",
+        f"{options.clock} time",
+        *([options.machine] if options.machine else []),
+        *versions,
+    ]
+    return f"{', '.join(parts)}. Ratio: median and quartiles of aligned / soft.\n"
 
 
 if __name__ == "__main__":

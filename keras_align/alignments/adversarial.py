@@ -6,12 +6,8 @@ from keras import ops
 
 from keras_align import divergences
 from keras_align.alignments.adversary import Adversary
-from keras_align.alignments.alignment import (
-    Alignment,
-    register_alignment,
-    standardize,
-)
-from keras_align.alignments.earlier_names import EarlierNames
+from keras_align.alignments.alignment import register_alignment, standardize
+from keras_align.alignments.built_in import BuiltInAlignment
 from keras_align.alignments.networks import Discriminator
 from keras_align.divergences.numerics import Tensor
 from keras_align.validation import checks
@@ -20,7 +16,7 @@ OBJECTIVES = ("confusion", "minimax")
 
 
 @register_alignment("gan")
-class AdversarialAlignment(EarlierNames, Alignment):
+class AdversarialAlignment(BuiltInAlignment):
     """Adversarial alignment, AA-GAN: `E_q[log D(q)] + E_k[log(1 - D(k))]`.
 
     The discriminator maximises it. It sees queries and keys standardised together, so
@@ -41,6 +37,8 @@ class AdversarialAlignment(EarlierNames, Alignment):
             `30.0`.
         objective: `"confusion"` or `"minimax"`, what the model minimises. Defaults to
             `"confusion"`.
+        max_tokens: int > 1, or `None` for all tokens, see `Alignment`. Defaults to
+            `64`; `None` for a config of version 0.1.0, which had no such argument.
 
     Call arguments and returns: see `Alignment`.
 

@@ -7,8 +7,11 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from keras_align import keras_internals
+from keras_align.alignments import token_sampling
 from keras_align.divergences import numerics
 from keras_align.divergences.numerics import Tensor
+from keras_align.validation import checks
 
 _REGISTRY = {}
 
@@ -21,6 +24,16 @@ class Alignment(layers.Layer):
     that it needs. Subclass it for your own: implement `call` (and `build`, `get_config`
     where there are weights or options), decorate with `register_alignment` to give it a
     name that `alignment=` accepts and that survives saving.
+
+    An attention layer calls its alignment in training on at most `max_tokens` real
+    tokens of every sample, evenly spaced, others in every call; see `sample_tokens`.
+    This bounds the time and memory of an alignment, whatever the length. Called
+    directly, an alignment takes all tokens that it is given.
+
+    Args:
+        max_tokens: int > 1, or `None` for all tokens. Defaults to `None`; the built-in
+            alignments have a default of their own.
+        **kwargs: arguments of `keras.layers.Layer`, as `name`.
 
     Class attributes:
         default_weight: float, factor of the divergence in the training loss when
@@ -47,8 +60,11 @@ class Alignment(layers.Layer):
 
     default_weight: float = 0.01
 
-    def __init__(self, **kwargs: Any):
+    def __init__(self, max_tokens: int | None = None, **kwargs: Any):
         super().__init__(**{"dtype": "float32", **kwargs})
+        if max_tokens is not None:
+            checks.integer_at_least("max_tokens", max_tokens, 2)
+        self.max_tokens = max_tokens
 
     def build(self, query_shape: tuple, key_shape: tuple | None = None) -> None:
         """Creates the weights for queries `(B, T, N, H)` and keys `(B, S, N, H)`."""
@@ -66,6 +82,50 @@ class Alignment(layers.Layer):
         self, query_shape: tuple, key_shape: tuple | None = None
     ) -> tuple:
         return (query_shape[0], query_shape[2])
+
+    def sample_tokens(
+        self,
+        query: Tensor,
+        key: Tensor,
+        query_mask: Tensor | None = None,
+        key_mask: Tensor | None = None,
+        seed: int | keras.random.SeedGenerator | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+        """Selects the tokens on which an attention layer calls the alignment.
+
+        Every real token is selected with the same probability; in self-attention the
+        queries are those of the tokens whose keys are selected. See
+        `token_sampling.sample_tokens`. Where there are at most `max_tokens` anyway,
+        nothing is drawn and the arguments are returned.
+
+        Args:
+            query: float tensor `(B, T, N, H)`.
+            key: float tensor `(B, S, N, H)`.
+            query_mask: boolean tensor `(B, T)` or `None`.
+            key_mask: boolean tensor `(B, S)` or `None`.
+            seed: as in `keras.random.randint`; an attention layer has a generator.
+
+        Returns:
+            The arguments for a call, with `max_tokens` for T or S where it was more.
+        """
+        pairs = [(query, query_mask), (key, key_mask)]
+        long = [token_sampling.needs_sampling(x, self.max_tokens) for x, _ in pairs]
+        if any(long):
+            phase = token_sampling.draw_phase(seed)
+            for index in (0, 1):
+                if long[index]:
+                    pairs[index] = token_sampling.sample_tokens(
+                        *pairs[index], self.max_tokens, phase
+                    )
+        (query, query_mask), (key, key_mask) = pairs
+        return query, key, query_mask, key_mask
+
+    @keras_internals.default_method  # a subclass may leave its config to Keras
+    def get_config(self) -> dict:
+        config = super().get_config()
+        if keras_internals.is_default_method(self.get_config):
+            return config  # of the arguments that were given
+        return {**config, "max_tokens": self.max_tokens}
 
 
 def register_alignment(name: str) -> Callable[[type], type]:

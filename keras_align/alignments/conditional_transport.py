@@ -4,19 +4,15 @@ from typing import Any
 
 from keras_align import divergences
 from keras_align.alignments.adversary import Adversary
-from keras_align.alignments.alignment import (
-    Alignment,
-    register_alignment,
-    standardize,
-)
-from keras_align.alignments.earlier_names import EarlierNames
+from keras_align.alignments.alignment import register_alignment, standardize
+from keras_align.alignments.built_in import BuiltInAlignment
 from keras_align.alignments.networks import Critic, Navigator
 from keras_align.divergences.numerics import Tensor
 from keras_align.validation import checks
 
 
 @register_alignment("ct")
-class ConditionalTransportAlignment(EarlierNames, Alignment):
+class ConditionalTransportAlignment(BuiltInAlignment):
     """Conditional transport alignment, AA-CT, the paper's best.
 
     The critic defines the transport cost and maximises it, through a gradient reversal;
@@ -37,6 +33,8 @@ class ConditionalTransportAlignment(EarlierNames, Alignment):
             critic learns, see `scaled_rate_dense.ScaledRateDense`. Defaults to `0.3`.
         navigator_learning_rate_multiplier: float > 0, the same for the navigator. Ten
             times the critic's by default, `3.0`: the plan must follow the cost.
+        max_tokens: int > 1, or `None` for all tokens, see `Alignment`. Defaults to
+            `64`; `None` for a config of version 0.1.0, which had no such argument.
 
     Call arguments and returns: see `Alignment`.
 

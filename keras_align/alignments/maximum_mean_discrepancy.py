@@ -4,13 +4,14 @@ import math
 from typing import Any
 
 from keras_align import divergences
-from keras_align.alignments.alignment import Alignment, register_alignment
+from keras_align.alignments.alignment import register_alignment
+from keras_align.alignments.built_in import BuiltInAlignment
 from keras_align.divergences.numerics import Tensor
 from keras_align.validation import checks
 
 
 @register_alignment("mmd")
-class MaximumMeanDiscrepancyAlignment(Alignment):
+class MaximumMeanDiscrepancyAlignment(BuiltInAlignment):
     """Maximum mean discrepancy alignment: no network, nothing adversarial.
 
     Formula: `divergences.maximum_mean_discrepancy`, biased. Under a kernel much
@@ -20,6 +21,8 @@ class MaximumMeanDiscrepancyAlignment(Alignment):
     Args:
         bandwidth: float > 0, the kernel's standard deviation, or `None`, the default,
             for the square root of the head size.
+        max_tokens: int > 1, or `None` for all tokens, see `Alignment`. Defaults to
+            `64`; `None` for a config of version 0.1.0, which had no such argument.
 
     Call arguments and returns: see `Alignment`.
 

@@ -5,14 +5,15 @@ from typing import Any
 from keras import ops
 
 from keras_align import divergences
-from keras_align.alignments.alignment import Alignment, register_alignment
+from keras_align.alignments.alignment import register_alignment
+from keras_align.alignments.built_in import BuiltInAlignment
 from keras_align.divergences.numerics import Tensor
 from keras_align.keras_internals import UnsavedState
 from keras_align.validation import checks
 
 
 @register_alignment("ot")
-class OptimalTransportAlignment(Alignment):
+class OptimalTransportAlignment(BuiltInAlignment):
     """Optimal transport alignment, AA-OT. Formula: `divergences.optimal_transport`.
 
     The paper leaves the cost open; its released code takes half the squared Euclidean
@@ -25,6 +26,8 @@ class OptimalTransportAlignment(Alignment):
         max_iterations: int > 0, bound on the Sinkhorn iterations. Defaults to `30`.
         tolerance: float > 0, L1 error of the marginals at which they stop; training
             needs no more than the default, `0.05`.
+        max_tokens: int > 1, or `None` for all tokens, see `Alignment`. Defaults to
+            `64`; `None` for a config of version 0.1.0, which had no such argument.
 
     Call arguments and returns: see `Alignment`.
 

@@ -36,8 +36,10 @@ from keras_align.keras_internals.fitting import (
     set_random_state,
 )
 from keras_align.keras_internals.layers import (
+    default_method,
     flattened,
     has_build,
+    is_default_method,
     last_activation,
     name_scope,
     remove_attributes,
@@ -69,6 +71,7 @@ __all__ = [
     "build_with_local_batches",
     "called_root",
     "compile_arguments",
+    "default_method",
     "execute_step_by_step",
     "flattened",
     "forget_compute_loss",
@@ -82,6 +85,7 @@ __all__ = [
     "has_values",
     "in_stateless_step",
     "is_compile_metrics",
+    "is_default_method",
     "is_first_process",
     "is_in_stateless_fit",
     "is_inference_call",

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 _MISSING = object()
+_DEFAULT = "_is_default"
 
 
 def sublayers(layer: keras.Layer) -> list[keras.Layer]:
@@ -123,6 +124,20 @@ def when_built(layer: keras.Layer, action: Callable[[], Any]) -> None:
 def has_build(layer: keras.Layer) -> bool:
     """Whether the layer's class has a `build` of its own."""
     return type(layer).build is not keras.Layer.build
+
+
+def default_method(method: Callable) -> Callable:
+    """Decorator: a subclass that does not override the method is as one of Keras's.
+
+    Of `get_config`: that subclass has the config that Keras makes of its arguments.
+    """
+    setattr(method, _DEFAULT, True)
+    return method
+
+
+def is_default_method(method: Callable) -> bool:
+    """Whether the method is decorated so, by Keras or by `default_method`."""
+    return getattr(method, _DEFAULT, False)
 
 
 def last_activation(model: keras.Model) -> Any:

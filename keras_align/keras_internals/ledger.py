@@ -46,6 +46,7 @@ LEDGER = (
     PrivateName(VARIABLES, "AutocastScope", "variables read in their own precision"),
     PrivateName(SEEDS, "global_seed_generator", "the state of unseeded dropout"),
     PrivateName(COMPILING, "CompileMetrics", "which metrics are those of `compile`"),
+    PrivateName("keras.Layer.get_config", "_is_default", "configs that Keras makes"),
     PrivateName(MODEL, "_jax_state", "whether a stateless `fit` goes on", "jax"),
     PrivateName(LAYER, "_layers", "sublayers in the order of their variables"),
     PrivateName(LAYER, "_flatten_layers", "sublayers at any depth"),

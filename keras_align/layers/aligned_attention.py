@@ -182,6 +182,9 @@ class AlignedAttention(AlignmentSettings):
         query, key, query_mask, key_mask = self._match_heads(
             query, key, _of_tokens(query_mask, query), _of_tokens(key_mask, key)
         )
+        query, key, query_mask, key_mask = self.alignment.sample_tokens(
+            query, key, query_mask, key_mask, seed=self._token_seeds
+        )
         divergence = self.alignment(
             query, key, query_mask=query_mask, key_mask=key_mask
         )  # (B, N)

@@ -1,5 +1,6 @@
 """How a layer is aligned: the alignment, its weight, and what is logged of it."""
 
+import random
 from typing import Any
 
 import keras
@@ -24,7 +25,7 @@ class AlignmentSettings(keras.layers.Layer):
         self._alignment_variable = None
         # In the order in which Keras tracks what they hold.
         self._alignment_weight_state = self._alignment_tracker = None
-        self._alignment_sums = self._alignment_factor = None
+        self._alignment_sums = self._alignment_factor = self._token_seeds = None
         self._training_warned = False
         self._self_attention = None  # of the latest call, see `adapters`
         if self.alignment is None:
@@ -35,6 +36,9 @@ class AlignmentSettings(keras.layers.Layer):
         self._alignment_tracker = AlignmentLoss(layer_name=self.name)
         self._alignment_sums = self._alignment_tracker.sums
         self._alignment_factor = keras_internals.UnsavedState(1.0, "alignment_factor")
+        self._token_seeds = keras.random.SeedGenerator(
+            _seed_without_drawing(), name="token_sampling"
+        )
 
     @property
     def alignment_weight(self) -> float | keras.Variable:
@@ -137,3 +141,11 @@ class AlignmentSettings(keras.layers.Layer):
         """The inverse of `save_own_variables`."""
         with keras_internals.without_variables(self, [self._alignment_variable]):
             super().load_own_variables(store)
+
+
+def _seed_without_drawing() -> int:
+    """A seed from Python's generator, whose state stays as it was.
+
+    So what is drawn after it, as initial weights, is what it is without sampling.
+    """
+    return random.Random(repr(random.getstate())).randrange(2**31)

@@ -39,6 +39,12 @@ def count(name: str, value: Any) -> None:
         _refuse(name, value, "an integer >= 0")
 
 
+def integer_at_least(name: str, value: Any, lowest: int) -> None:
+    """Raises unless `value` is an integer that is not below `lowest`."""
+    if not _is_integer(value) or not lowest <= value <= LARGEST_INTEGER:
+        _refuse(name, value, f"an integer >= {lowest} and below 2**31")
+
+
 def fraction(name: str, value: Any) -> None:
     """Raises unless `value` is a number in [0, 1]."""
     is_real = isinstance(value, numbers.Real)

@@ -21,7 +21,10 @@ from keras_align.training import ShuffledBatches
 X, Y = contracts.tokens(5, batch=9), contracts.tokens(5, batch=9, seed=1)
 
 
-def build(alignment="ct"):
+SAMPLED = keras_align.ConditionalTransportAlignment(max_tokens=3)  # of 5
+
+
+def build(alignment=SAMPLED):
     keras.utils.set_random_seed(0)
     layer = contracts.MULTI_HEAD.make(alignment, dropout=0.3, alignment_weight=1.0)
     inputs = keras.Input((5, 8))

@@ -22,7 +22,7 @@ def layers():
     """One layer of each way to be aligned, with options that are not the defaults."""
     weight = keras.Variable(0.25)
     transport = keras_align.OptimalTransportAlignment(**TRANSPORT)
-    critic = keras_align.ConditionalTransportAlignment(hidden_dim=8, rho=0.25)
+    critic = keras_align.ConditionalTransportAlignment(8, rho=0.25, max_tokens=9)
     return [
         MULTI_HEAD.make(critic, alignment_weight=weight, name="ct"),
         GROUPED_QUERY.make("gan", alignment_weight=0.125, name="gan"),

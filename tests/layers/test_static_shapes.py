@@ -46,7 +46,10 @@ def train_step(alignment):
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("gan", "ot", "mmd")]
 
 
-@pytest.mark.parametrize("alignment", ["ct", *SLOW])
+SAMPLED = keras_align.ConditionalTransportAlignment(max_tokens=2)
+
+
+@pytest.mark.parametrize("alignment", [SAMPLED, *SLOW])
 def test_the_whole_step_is_one_program_of_static_shapes(alignment):
     step, batch = train_step(alignment)
     text = step.experimental_get_compiler_ir(batch)(stage="hlo")

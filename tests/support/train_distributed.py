@@ -15,7 +15,7 @@ import contracts
 import keras
 import tensorflow as tf
 
-from keras_align import AdversarialAlignment
+from keras_align import AdversarialAlignment, ConditionalTransportAlignment
 from keras_align.training import distribute
 
 # Batches of 4, 4 and 1: the last leaves a replica without a sample.
@@ -53,7 +53,7 @@ SETTINGS = {
 
 ALIGNMENTS = (
     (contracts.GROUPED_QUERY, "mmd"),
-    (contracts.MULTI_HEAD, "ct"),
+    (contracts.MULTI_HEAD, ConditionalTransportAlignment(max_tokens=3)),
     (contracts.MULTI_HEAD, AdversarialAlignment(learning_rate_multiplier=1.0)),
     (contracts.MULTI_HEAD, "ot"),
 )
