@@ -7,8 +7,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import isolated
 
+os.environ.setdefault("XLA_FLAGS", isolated.QUICK_XLA)
 if os.environ.get("KERAS_BACKEND") == "jax":  # most of the time goes into compiling
-    os.environ.setdefault("XLA_FLAGS", isolated.QUICK_XLA)
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         CACHE = tempfile.TemporaryDirectory()  # for all processes of this run
         os.environ["JAX_COMPILATION_CACHE_DIR"] = CACHE.name

@@ -30,7 +30,9 @@ def values(tmp_path_factory):
     return once
 
 
-@pytest.mark.parametrize("backend", ["jax", "torch"])
+@pytest.mark.parametrize(
+    "backend", [pytest.param("jax", marks=pytest.mark.slow), "torch"]
+)
 def test_same_numbers_as_tensorflow(values, backend):
     ours, theirs = values("tensorflow"), values(backend)
     assert len(ours) == 16

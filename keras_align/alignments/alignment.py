@@ -110,7 +110,7 @@ class Alignment(layers.Layer):
         """
         pairs = [(query, query_mask), (key, key_mask)]
         long = [token_sampling.needs_sampling(x, self.max_tokens) for x, _ in pairs]
-        if any(long):
+        if self.max_tokens is not None and any(long):
             phase = token_sampling.draw_phase(seed)
             for index in (0, 1):
                 if long[index]:

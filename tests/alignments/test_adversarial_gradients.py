@@ -8,6 +8,8 @@ from small_alignments import CLASSES, samples, with_random_weights
 from keras_align import divergences
 from keras_align.alignments.alignment import standardize
 
+pytestmark = pytest.mark.slow_on("jax")
+
 
 def plain_gan(alignment):
     network = alignment.discriminator.network

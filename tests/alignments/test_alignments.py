@@ -146,6 +146,7 @@ EXTREMES = {
 }
 
 
+@pytest.mark.slow_on("jax")
 @every_alignment
 @pytest.mark.parametrize("extreme", EXTREMES)
 def test_finite_at_the_extremes(name, extreme):
@@ -159,6 +160,7 @@ def test_finite_at_the_extremes(name, extreme):
     assert all(np.isfinite(each).all() for each in gradients)
 
 
+@pytest.mark.slow_on("jax")
 @every_alignment
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
 def test_float32_under_every_policy(name, policy):
@@ -175,6 +177,7 @@ def test_float32_under_every_policy(name, policy):
     np.testing.assert_array_equal(array(value), array(wanted(query, key)))
 
 
+@pytest.mark.slow_on("jax")
 @every_alignment
 def test_eager_equals_graph_equals_xla(name):
     alignment = with_random_weights(CLASSES[name]())

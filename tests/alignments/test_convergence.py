@@ -7,6 +7,8 @@ from execution import QUICK_JIT
 
 import keras_align
 
+pytestmark = pytest.mark.slow_on("jax")
+
 X = np.random.default_rng(0).normal(size=(8, 6, 8)).astype("float32")
 
 

@@ -8,6 +8,8 @@ from small_alignments import CLASSES
 
 import keras_align
 
+pytestmark = pytest.mark.slow_on("jax")
+
 MASK = np.arange(5) < np.array([[5], [3]])
 X = np.random.default_rng(0).normal(size=(2, 5, 2, 4)).astype("float32")
 

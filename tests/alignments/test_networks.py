@@ -9,6 +9,8 @@ from execution import array, dtype_of, value_and_gradients
 from keras_align.alignments import networks, scaled_rate_dense
 from keras_align.alignments.networks import Critic, Discriminator, Highway, Navigator
 
+pytestmark = pytest.mark.slow_on("jax")
+
 X = np.random.default_rng(0).normal(size=(2, 5, 3, 6)).astype("float32")  # (B, T, N, H)
 EVERY = {
     "Highway": (Highway, {}, (2, 5, 3, 6)),

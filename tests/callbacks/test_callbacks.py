@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from contracts import functional, tokens
 from counted import Counted
-from execution import BACKEND, QUICK_JIT
+from execution import BACKEND, QUICK_JIT, QUICK_STEP
 
 from keras_align import AlignmentWeightSchedule
 from keras_align.conversion import strip_alignment
@@ -27,8 +27,8 @@ class Factors(keras.callbacks.Callback):
         self.seen.append(float(keras.ops.convert_to_numpy(layer.alignment_factor)))
 
 
-def compiled(model, rate=0.0):
-    model.compile(keras.optimizers.SGD(rate), "mse", jit_compile=QUICK_JIT)
+def compiled(model, rate=0.0, **options):
+    model.compile(keras.optimizers.SGD(rate), "mse", **(options or QUICK_STEP))
     return model
 
 
@@ -69,7 +69,8 @@ def test_the_loss_has_the_factor_and_nothing_is_traced_again():
     inputs = keras.Input((5, 8))
     counted = Counted()
     layer = contracts.MULTI_HEAD.make("mmd", alignment_weight=2.0)
-    model = compiled(keras.Model(inputs, layer(counted(inputs), inputs)))
+    outputs = layer(counted(inputs), inputs)
+    model = compiled(keras.Model(inputs, outputs), jit_compile=QUICK_JIT)
     model.fit(X, X, verbose=0)  # knows the weight as a constant
     plain = model.evaluate(X, X, verbose=0)
     before = counted.traces

@@ -16,7 +16,7 @@ NAMES = list(small_models.BUILDERS)
 WEIGHTS = {"alignment": "mmd", "alignment_weight": 0.25}
 
 pytestmark = [
-    pytest.mark.slow_on("jax"),
+    pytest.mark.slow_on("jax", "torch"),
     pytest.mark.filterwarnings("ignore:.*compile.* was not called as part"),
     # Keras on TensorFlow converts each variable that it saves in this way.
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy"),

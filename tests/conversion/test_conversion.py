@@ -35,7 +35,15 @@ def test_alignment_changes_no_prediction_and_strip_is_its_inverse(name):
 UNTRAINED = {"backbone"} | ({"subclassed"} if BACKEND == "jax" else set())
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in UNTRAINED])
+LONG = {"transformer", "pieces", "decoder", "nested"}
+TRAINED = [
+    pytest.param(name, marks=[pytest.mark.slow] if name in LONG else [])
+    for name in NAMES
+    if name not in UNTRAINED
+]
+
+
+@pytest.mark.parametrize("name", TRAINED)
 def test_training_moves_every_alignment_and_strip_leaves_no_trace(name):
     model, traced = small_models.BUILDERS[name](), name == "transformer"
     small_models.compile_model(model, name, traced)

@@ -33,6 +33,7 @@ ALL = tuple(name for name in FAMILIES if name not in REFUSED)
 WITHOUT_BFLOAT16 = {"gemma2"}
 
 pytestmark = [
+    pytest.mark.slow_on("jax"),
     pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask"),
     pytest.mark.filterwarnings("ignore:.*was called on layer"),
 ]
@@ -84,6 +85,7 @@ def close(received, wanted, tolerance, keys):
     return all(received[k] == pytest.approx(wanted[k], rel=tolerance) for k in keys)
 
 
+@pytest.mark.slow
 @pytest.mark.backends("tensorflow")
 @names
 @pytest.mark.parametrize(
@@ -104,6 +106,7 @@ def test_mixed_precision(policy):
     assert not different("tensorflow", policy, ALL, 0.2, ["aligned"])
 
 
+@pytest.mark.slow
 @names
 def test_a_saved_model_loads_in_a_fresh_process(tmp_path, names):
     expected = {}

@@ -5,6 +5,7 @@ import json
 import isolated
 import keras
 import keras_nlp
+import load_preset
 import numpy as np
 import pytest
 import small_models
@@ -17,7 +18,7 @@ from keras_align.diagnostics import alignment_report
 WEIGHT = 0.25
 
 pytestmark = [
-    pytest.mark.slow_on("jax"),
+    pytest.mark.slow_on("jax", "torch"),
     pytest.mark.filterwarnings("ignore:.*was passed an input with a mask"),
     pytest.mark.filterwarnings("ignore:.*looks like it has unbuilt state"),
     pytest.mark.filterwarnings("ignore:.*was called on layer"),
@@ -36,13 +37,20 @@ def classifier():
     )
 
 
-@pytest.fixture(scope="module")
-def preset(tmp_path_factory):
-    """The folder of a saved classifier, the model, and what a fresh process found."""
+@pytest.fixture(
+    scope="module",
+    params=[False, pytest.param(True, marks=pytest.mark.slow)],
+    ids=["here", "in a fresh process"],
+)
+def preset(request, tmp_path_factory):
+    """The folder of a saved classifier, the model, and what was found in there."""
     folder = tmp_path_factory.mktemp("presets")
     model = align_model(classifier(), "ct", WEIGHT, layers=0)
     model.save_to_preset(str(folder / "classifier"))
-    isolated.run("load_preset.py", folder)
+    if request.param:
+        isolated.run("load_preset.py", folder)
+    else:
+        load_preset.main(folder)
     return folder, model, json.loads((folder / "found.json").read_text())
 
 
@@ -140,10 +148,10 @@ def test_a_backbone_that_could_not_be_found_again_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "name",
     [
-        *("t5", "vit"),
+        "vit",
         *(
             pytest.param(name, marks=pytest.mark.slow)
-            for name in ("llama", "xlnet", "pali_gemma", "segformer", "d_fine")
+            for name in ("t5", "llama", "xlnet", "pali_gemma", "segformer", "d_fine")
         ),
     ],
 )

@@ -27,10 +27,13 @@ def test_inside_it_is_the_stripped_model_and_afterwards_the_aligned_one(name):
     assert state(strip_alignment(model)) == inside
 
 
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("pieces", "shared")]
+SLOW = [
+    pytest.param(name, marks=pytest.mark.slow)
+    for name in ("classifier", "pieces", "shared")
+]
 
 
-@pytest.mark.parametrize("name", ["classifier", *SLOW])
+@pytest.mark.parametrize("name", ["functional", *SLOW])
 def test_training_goes_on_as_if_nothing_had_been(name):
     """Losses, logs, weights and optimizer of two runs of which one was plain once."""
     histories, weights = [], []

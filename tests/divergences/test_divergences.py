@@ -6,7 +6,7 @@ import numpy as np
 import oracles
 import pytest
 import strategies
-from execution import MODES, dtype_of, quick, value_and_gradients
+from execution import MODES, compiled, dtype_of, quick, value_and_gradients
 from hypothesis import example, given
 from keras import ops
 
@@ -77,6 +77,7 @@ def some_samples(length=5, other=4, batch=2, heads=2, size=3, seed=0):
     return query.astype("float32"), key.astype("float32")
 
 
+@pytest.mark.slow_on("jax")
 @every_case
 @given(drawn=strategies.samples())
 def test_equals_float64(case, drawn):
@@ -89,13 +90,14 @@ def test_equals_float64(case, drawn):
     np.testing.assert_allclose(value, expected, rtol=1e-4, atol=atol)
 
 
+@pytest.mark.slow_on("jax")
 @pytest.mark.parametrize("epsilon", [0.01, 0.1, 1.0])
 @pytest.mark.parametrize("shape", [(12, 12), (7, 20)])
 def test_optimal_transport_equals_pot(epsilon, shape):
     query, key = some_samples(*shape, size=8)
     mask = np.arange(shape[1]) < np.array([[5], [shape[1]]])
     expected = oracles.optimal_transport(query, key, None, mask, epsilon=epsilon)
-    compute = quick(functools.partial(ot, epsilon=epsilon, max_iterations=2000))
+    compute = compiled(functools.partial(ot, epsilon=epsilon, max_iterations=2000))
     value = compute(query, key, None, mask)
     np.testing.assert_allclose(value, expected, rtol=1e-4)
 
@@ -126,6 +128,7 @@ def test_gradients_equal_finite_differences(case):
     )
 
 
+@pytest.mark.slow_on("jax")
 @every_case
 def test_eager_equals_graph_equals_xla(case):
     function, _, options = CASES[case]
@@ -192,6 +195,7 @@ ZEROS = np.zeros((2, 3, 1, 2), "float32")
 LARGEST = np.full((2, 1, 1, 2), strategies.FLOAT16_MAX, "float32")
 
 
+@pytest.mark.slow_on("jax")
 @every_case
 @given(drawn=strategies.degenerate_samples())
 @example(drawn=strategies.Samples(ZEROS, ZEROS, None, None))

@@ -9,6 +9,9 @@ from execution import MODES, array, value_and_gradients
 
 from keras_align import divergences
 
+pytestmark = pytest.mark.slow_on("jax")
+
+SLOW = [pytest.param(epsilon, marks=pytest.mark.slow) for epsilon in (1e-2, 0.1, 1.0)]
 SCALES = 1.0, 10.0, 100.0, 300.0, 1000.0
 
 
@@ -29,7 +32,7 @@ def transport(query, key, **options):
 
 
 @pytest.mark.parametrize("cost", divergences.COSTS)
-@pytest.mark.parametrize("epsilon", [1e-3, 1e-2, 0.1, 1.0])
+@pytest.mark.parametrize("epsilon", [1e-3, *SLOW])
 def test_finite_at_1000_iterations(cost, epsilon):
     """The over-relaxed scalings left float32 from a scale of 300 on."""
     query, key = displaced_samples()

@@ -30,6 +30,7 @@ def files(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_model_from_a_file_gets_a_page_and_answers(files, tmp_path, capsys):
     data = ["--data", str(files / "own.csv")]
     model = ["--model", str(files / "model.keras")]

@@ -17,6 +17,7 @@ def default_log(monkeypatch):
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
 
 
+@pytest.mark.slow
 def test_an_example_that_loads_tensorflow_says_nothing_else(default_log, tmp_path):
     (tmp_path / "metadata.json").write_text('{"class_names": ["a", "b"]}')
     folder = tmp_path / "saved_model"

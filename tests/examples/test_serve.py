@@ -248,6 +248,7 @@ def test_a_model_that_takes_too_long(client, direct):
 # --- beginning and end ------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_what_was_accepted_is_answered_after_sigterm(folder, direct):
     requests = [[f"{n}", "sleep 0.3"] for n in range(40)]  # of two texts a call
     options = "--batch-size", 10

@@ -58,6 +58,7 @@ def exported(tmp_path_factory):
     return folder, model
 
 
+@pytest.mark.slow
 def test_texts_are_answered_where_there_is_only_tensorflow(exported, tmp_path):
     folder, model = exported
     (tmp_path / "texts.json").write_text(json.dumps(TEXTS))

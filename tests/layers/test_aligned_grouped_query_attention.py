@@ -13,6 +13,7 @@ import keras_align
 every_alignment = pytest.mark.parametrize("alignment", [*contracts.ALIGNMENTS, None])
 
 
+@pytest.mark.slow_on("jax")
 @contracts.every_case
 def test_contract(contract, alignment):
     contract(GROUPED_QUERY, alignment)
@@ -44,21 +45,25 @@ OPTIONS = {
 }
 
 
+OTHERS = [
+    pytest.param(each, marks=pytest.mark.slow) for each in (None, "ct", "gan", "ot")
+]
+
+
+@pytest.mark.slow_on("jax")
 @pytest.mark.parametrize("option", OPTIONS)
-@pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
-def test_outputs_equal_keras_bit_for_bit(option, training):
+@pytest.mark.parametrize("alignment", ["mmd", *OTHERS])
+def test_outputs_equal_keras_bit_for_bit(option, alignment):
     other, arguments, call = OPTIONS[option]
-    for alignment in (None, *contracts.ALIGNMENTS):
-        aligned, plain = GROUPED_QUERY.pair(alignment, X, other, call=call, **arguments)
-        received = aligned(X, other, **call, training=training)
-        expected = plain(X, other, **call, training=training)
-        for ours, theirs in zip(
-            keras.tree.flatten(received), keras.tree.flatten(expected), strict=True
-        ):
+    aligned, plain = GROUPED_QUERY.pair(alignment, X, other, call=call, **arguments)
+    for training in (False, True):
+        received, expected = (
+            keras.tree.flatten(layer(X, other, **call, training=training))
+            for layer in (aligned, plain)
+        )
+        for ours, theirs in zip(received, expected, strict=True):
             assert ours.dtype == theirs.dtype
-            np.testing.assert_array_equal(
-                array(ours), array(theirs), err_msg=str(alignment)
-            )
+            np.testing.assert_array_equal(array(ours), array(theirs))
         assert len(aligned.losses) == int(training and alignment is not None)
         assert all(np.isfinite(array(loss)) for loss in aligned.losses)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from contracts import functional, tokens
 from counted import Counted
-from execution import BACKEND, QUICK_JIT, array
+from execution import BACKEND, QUICK_JIT, QUICK_STEP, array
 
 from keras_align import align_model
 
@@ -46,7 +46,7 @@ def test_a_variable_weight_is_a_setting_and_no_parameter(tmp_path):
     weight = keras.Variable(0.25)
     layer = contracts.MULTI_HEAD.make("ct", alignment_weight=weight)
     model = functional(layer)
-    model.compile(keras.optimizers.Adam(0.1), "mse", jit_compile=QUICK_JIT)
+    model.compile(keras.optimizers.Adam(0.1), "mse", **QUICK_STEP)
     assert all(weight is not each for each in model.trainable_variables)
     model.fit(X, X, verbose=0)
     assert float(weight) == 0.25
@@ -68,7 +68,7 @@ def test_a_variable_weight_is_no_parameter_after_unfreezing():
     align_model(model, "mmd", alignment_weight=weight)
     model.trainable = False
     model.trainable = True
-    model.compile(keras.optimizers.SGD(1.0), "mse", jit_compile=QUICK_JIT)
+    model.compile(keras.optimizers.SGD(1.0), "mse", **QUICK_STEP)
     model.fit(X, X, verbose=0)
     assert (float(weight), weight.trainable) == (0.25, False)
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 from contracts import tokens
-from execution import BACKEND
+from execution import BACKEND, QUICK_JIT, QUICK_STEP
 from keras import layers, ops
 
 from keras_align.layers.alignment_loss import AlignmentLoss
@@ -128,18 +128,19 @@ class OwnMetrics(OwnSteps):
         return [self.loss_tracker, self.accuracy]
 
 
-def classifier(cls, **options):
+def classifier(cls, traced=False, **options):
     keras.utils.set_random_seed(0)
     inputs = keras.Input((5, 8))
     x = contracts.MULTI_HEAD.make("mmd", **options)(inputs, inputs)
     model = cls(inputs, layers.Dense(3)(layers.GlobalAveragePooling1D()(x)))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile("sgd", loss, metrics=["accuracy"])
+    how = {"jit_compile": QUICK_JIT} if traced else QUICK_STEP
+    model.compile("sgd", loss, metrics=["accuracy"], **how)
     return model
 
 
 def train(cls):
-    model = classifier(cls)
+    model = classifier(cls, traced=True)
     options = {"epochs": 2, "shuffle": False, "verbose": 0}
     logs = model.fit(X, Y, validation_data=(X, Y), **options).history
     return model.layers[1], logs
@@ -226,11 +227,11 @@ def test_keys_of_the_user_stay(name):
     outputs = {key: layers.Dense(1, name=key)(x) for key in ("alignment", "score")}
     model = keras.Model(inputs, outputs)
     if name == "output":
-        model.compile("sgd", dict.fromkeys(outputs, "mse"))
+        model.compile("sgd", dict.fromkeys(outputs, "mse"), **QUICK_STEP)
     else:
         losses = keras.metrics.MeanSquaredError(name="loss")
         mse = dict.fromkeys(outputs, "mse")
-        model.compile("sgd", mse, metrics={"alignment": losses})
+        model.compile("sgd", mse, metrics={"alignment": losses}, **QUICK_STEP)
     targets = {key: np.full((4, 1), 5.0) for key in outputs}
     logs = model.fit(X, targets, verbose=0).history
     assert logs["alignment_loss"][0] > 5.0 > logs["alignment_loss_2"][0] > 0.0
@@ -243,7 +244,7 @@ def test_a_loss_that_is_not_trained_is_found():
             return ops.mean(ops.square(y_pred))
 
     with pytest.warns(UserWarning, match=r"not part of the loss.*sum\(self.losses\)"):
-        classifier(Forgetful).fit(X, Y, verbose=0)
+        classifier(Forgetful, traced=True).fit(X, Y, verbose=0)
 
 
 def test_a_model_that_hears_nothing_of_training_warns_once():
@@ -256,7 +257,7 @@ def test_a_model_that_hears_nothing_of_training_warns_once():
             return self.attention(x, x)
 
     model = Silent()
-    model.compile("sgd", "mse")
+    model.compile("sgd", "mse", **QUICK_STEP)
     with pytest.warns(UserWarning, match="no argument `training`") as warned:
         logs = model.fit(X, X, verbose=0, epochs=2).history
     messages = [str(each.message) for each in warned]
@@ -277,14 +278,14 @@ def test_a_layer_that_keras_does_not_track():
 
     model = Untracked()
     model(X)
-    model.compile("sgd", "mse")
+    model.compile("sgd", "mse", jit_compile=QUICK_JIT)
     for length in (5, 7):
         x = tokens(length, batch=4)
         assert np.isfinite(model.fit(x, x, verbose=0).history["loss"]).all()
 
 
 def test_a_weight_takes_effect_when_it_is_set():
-    model = classifier(keras.Model, alignment_weight=0.0)
+    model = classifier(keras.Model, traced=True, alignment_weight=0.0)
     model.optimizer.learning_rate = 0.0
     layer, options = model.layers[1], {"verbose": 0, "shuffle": False}
 
@@ -311,7 +312,7 @@ def test_a_weight_takes_effect_when_it_is_set():
 
 @pytest.mark.skipif(BACKEND == "jax", reason="refused, see the next test")
 def test_a_variable_takes_the_place_of_a_number_within_a_fit():
-    model = classifier(keras.Model, alignment_weight=0.0)
+    model = classifier(keras.Model, traced=True, alignment_weight=0.0)
     model.optimizer.learning_rate = 0.0
     layer = model.layers[1]
 
@@ -345,7 +346,7 @@ def test_a_call_of_the_layer_alone_changes_no_log():
     inputs = keras.Input((5, 8))
     first, second = (contracts.MULTI_HEAD.make("mmd") for _ in range(2))
     model = keras.Model(inputs, second(first(inputs, inputs), inputs))
-    model.compile(keras.optimizers.SGD(0.0), "mse")
+    model.compile(keras.optimizers.SGD(0.0), "mse", **QUICK_STEP)
 
     class Alone(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
@@ -382,7 +383,7 @@ def test_an_inference_call_within_a_step():
             self(data[0], training=False)
             return {**logs, **self.get_metrics_result()}
 
-    logs = classifier(Consistent).fit(X, Y, verbose=0).history
+    logs = classifier(Consistent, traced=True).fit(X, Y, verbose=0).history
     assert logs["alignment_loss"][0] > 0.0
 
 

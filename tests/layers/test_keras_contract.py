@@ -9,6 +9,7 @@ states, and lists given to `set_weights` are preceded by the layer's own.
 
 import importlib.util
 import pathlib
+import re
 import types
 import unittest
 
@@ -20,7 +21,7 @@ import keras_align
 
 # Warnings of tests that are not ours.
 pytestmark = [
-    pytest.mark.slow_on("jax"),
+    pytest.mark.slow_on("jax", "torch"),
     pytest.mark.filterwarnings("ignore"),
 ]
 
@@ -116,34 +117,39 @@ class Outcomes(unittest.TestResult):
             self.note(test, "fail", error)
 
 
-def outcomes(module):
-    result = Outcomes()
+def outcomes(module, pattern):
+    result, loader = Outcomes(), unittest.defaultTestLoader
     for value in list(vars(module).values()):
         if isinstance(value, type) and issubclass(value, unittest.TestCase):
-            unittest.defaultTestLoader.loadTestsFromTestCase(value).run(result)
+            names = filter(re.compile(pattern).search, loader.getTestCaseNames(value))
+            unittest.TestSuite(map(value, names)).run(result)
     return result
 
 
-GROUPED = pytest.param("GroupedQueryAttention", marks=pytest.mark.slow)
+# The others build a model each, or train one.
+QUICK = ("MultiHeadAttention", "mask|correctness|initializer|errors", 10)
+SLOW = [
+    pytest.param((name, "", 20), marks=pytest.mark.slow, id=name) for name in LAYERS
+]
 
 
-@pytest.fixture(scope="module", params=["MultiHeadAttention", GROUPED])
+@pytest.fixture(scope="module", params=[pytest.param(QUICK, id="quick"), *SLOW])
 def layer(request):
-    name = request.param
-    plain = outcomes(load(LAYERS[name], {}))
+    name, pattern, count = request.param
+    plain = outcomes(load(LAYERS[name], {}), pattern)
     passed = [test for test, outcome in plain.of.items() if outcome == "pass"]
-    assert len(passed) > 20, plain.texts
-    return name, passed
+    assert len(passed) >= count, plain.texts
+    return name, pattern, passed
 
 
 @pytest.mark.parametrize(
     "alignment", [pytest.param(None, marks=pytest.mark.slow), "ct"]
 )
 def test_passes_what_the_keras_layer_passes(layer, alignment):
-    name, passed = layer
+    name, pattern, passed = layer
     ours = {name: class_under_test(name, alignment)}
     case = CountingTestCase if alignment else None
-    result = outcomes(load(LAYERS[name], ours, case))
+    result = outcomes(load(LAYERS[name], ours, case), pattern)
     failed = {
         test: result.texts.get(test) for test in passed if result.of[test] != "pass"
     }

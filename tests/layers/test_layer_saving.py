@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 from contracts import GROUPED_QUERY, MULTI_HEAD, tokens
-from execution import QUICK_JIT, array
+from execution import QUICK_STEP, array
 
 import keras_align
 
@@ -38,7 +38,7 @@ def trained():
     for layer in layers():
         x = layer(x, x)
     model = keras.Model(inputs, x)
-    model.compile(keras.optimizers.Adam(1e-3), "mse", jit_compile=QUICK_JIT)
+    model.compile(keras.optimizers.Adam(1e-3), "mse", **QUICK_STEP)
     model.fit(X, X, shuffle=False, verbose=0)
     return model
 

@@ -10,6 +10,8 @@ from keras import layers, ops
 
 import keras_align
 
+pytestmark = pytest.mark.slow_on("jax")
+
 X = tokens(5, batch=4)
 MASK = np.arange(5) < np.array([[5], [3], [2], [0]])
 

@@ -43,7 +43,7 @@ def train_step(alignment):
     return tf.function(model.train_step, jit_compile=True), batch
 
 
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("gan", "ot", "mmd")]
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("ct", "gan", "ot")]
 
 
 SAMPLED = keras_align.ConditionalTransportAlignment(max_tokens=2)

@@ -8,7 +8,7 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
-from execution import BACKEND, QUICK_JIT, array, dtype_of
+from execution import BACKEND, QUICK_STEP, array, dtype_of
 from keras import layers
 
 import keras_align
@@ -152,7 +152,7 @@ def fits(subject, alignment):
     layer = subject.make(alignment, alignment_weight=1.0)
     model = functional(layer)
     x, y = tokens(), tokens(seed=1)
-    model.compile(keras.optimizers.Adam(1e-2), "mse", jit_compile=QUICK_JIT)
+    model.compile(keras.optimizers.Adam(1e-2), "mse", **QUICK_STEP)
     before = layer.get_weights()
     history = model.fit(x, y, epochs=2, verbose=0, validation_data=(x, y)).history
     own = {"alignment_loss"} if alignment else set()
@@ -181,8 +181,7 @@ CONTRACT = (
 
 
 def _case(contract, alignment):
-    # Every policy is compiled there; the others are long.
-    long = contract is fits and alignment not in ("mmd", None)
+    long = BACKEND == "jax" and contract is fits and alignment not in ("mmd", None)
     marks = [pytest.mark.slow] if long else []
     name = f"{contract.__name__}-{alignment}"
     return pytest.param(contract, alignment, marks=marks, id=name)

@@ -16,6 +16,8 @@ MODES = {
 JIT = BACKEND != "torch"
 # What it is in quick tests: without it, JAX compiles a step operation by operation.
 QUICK_JIT = BACKEND == "jax"
+# For `compile`: TensorFlow takes seconds to trace a step, which is not their subject.
+QUICK_STEP = {"jit_compile": QUICK_JIT, "run_eagerly": not QUICK_JIT}
 # JAX compiles every operation alone, or all of them at once in a fifth of the time.
 QUICKEST = "xla" if BACKEND == "jax" else "eager"
 

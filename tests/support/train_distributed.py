@@ -22,6 +22,7 @@ from keras_align.training import distribute
 X, Y = contracts.tokens(5, batch=9), contracts.tokens(5, batch=9, seed=1)
 SETTINGS = {
     "plain": {},
+    "single": {"layers": 1},
     "even": {"samples": 8},
     "accumulated": {"optimizer": {"gradient_accumulation_steps": 2}, "layers": 1},
     "several": {

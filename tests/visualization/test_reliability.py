@@ -7,6 +7,8 @@ pytest.importorskip("matplotlib")
 
 from keras_align import visualization
 
+pytestmark = pytest.mark.slow_on("jax", "torch")
+
 
 def predictions(classes=2, count=400, seed=5):
     """Classes and probabilities of an overconfident classifier."""

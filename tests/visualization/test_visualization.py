@@ -12,6 +12,8 @@ from matplotlib.figure import Figure  # noqa: E402
 
 from keras_align import visualization  # noqa: E402
 
+pytestmark = pytest.mark.slow_on("jax", "torch")
+
 WORDS = ["[CLS]", "a", "fine", "film", "[SEP]"]
 
 
