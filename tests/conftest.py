@@ -28,7 +28,7 @@ if BACKEND == "torch":
 # JAX compiles for every shape that is drawn.
 hypothesis.settings.register_profile(
     "keras_align",
-    max_examples=4 if BACKEND == "jax" else 12,
+    max_examples=4 if BACKEND == "jax" else 6,
     deadline=None,
     derandomize=True,
     database=None,

@@ -32,6 +32,7 @@ def test_functional_model_and_export(tmp_path, monkeypatch):
     assert (tmp_path / "served_model" / "saved_model.pb").exists()
 
 
+@pytest.mark.slow
 def test_several_devices_and_a_backup(tmp_path, monkeypatch):
     import tensorflow as tf
 

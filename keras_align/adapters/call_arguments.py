@@ -15,6 +15,11 @@ _BY_POSITION = (
 )
 
 
+def takes_training(model: keras.Model) -> bool:
+    """Whether `call` has an argument `training`, so that Keras tells the layers."""
+    return "training" in model.call_signature_parameters
+
+
 @contextlib.contextmanager
 def noted_self_attention(
     layer: keras.layers.Layer, adapter: TokensOfCall

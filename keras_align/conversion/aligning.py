@@ -1,11 +1,11 @@
 """Turning the attention of an existing model into aligned attention."""
 
 import contextlib
-import inspect
 
 import keras
 
 from keras_align import keras_internals
+from keras_align.adapters.call_arguments import takes_training
 from keras_align.alignments import Alignment
 from keras_align.conversion.choosing import Choice, assign
 from keras_align.conversion.containers import (
@@ -114,9 +114,7 @@ def align_model(
 
 
 def _check_training_argument(model):
-    if not isinstance(model, keras.Model):
-        return
-    if "training" not in inspect.signature(model.call).parameters:
+    if isinstance(model, keras.Model) and not takes_training(model):
         raise ValueError(
             f"Argument `model`: `{type(model).__name__}.call` has no argument "
             "`training`, so Keras does not tell its layers that they are in training "

@@ -61,7 +61,9 @@ def without_alignment(model: Model) -> Iterator[Model]:
 
     Inside it has the plain classes, and none of the weights that only training needs;
     afterwards it is aligned as before, compiled as before, with its optimizer, and can
-    be trained on. It must not be trained, or used by another thread, inside.
+    be trained on. Training inside is that of the plain model, by the same optimizer; on
+    JAX it is an error if the alignment has weights, as in `"ct"` and `"gan"`. No other
+    thread may use the model inside.
 
     Args:
         model: as for `strip_alignment`. A model without aligned layers stays as it is.
@@ -96,11 +98,9 @@ def _to_strip(
 ) -> tuple[list[Found], list[AlignedContainer]]:
     """The aligned layers, as found, and the containers of a model."""
     found, _ = find_attention(model)
-    own = [each for each in found if is_own_class(each.layer)]
-    aligned = [each for each in found if isinstance(each.layer, AlignedAttention)]
-    aligned = [x for x in aligned if x not in own or x.layer.alignment is not None]
-    unknown = [x.path for x in own if isinstance(x.layer, AdaptedAttention)]
-    if unknown and any(x.path in unknown for x in aligned):
+    aligned = [each for each in found if _has_alignment_to_strip(each.layer)]
+    unknown = [each.path for each in aligned if not _has_plain_form(each.layer)]
+    if unknown:
         raise ValueError(
             f"Argument `model`: the layers {unknown} are of subclasses of the aligned "
             "layers, whose plain classes are not known. Build them with "
@@ -112,6 +112,18 @@ def _to_strip(
             f"Argument `model`: '{model.name}' has no aligned attention layer."
         )
     return aligned, containers
+
+
+def _has_alignment_to_strip(layer):
+    """Whether it has one, or is of our class, which is not the plain one."""
+    if not isinstance(layer, AlignedAttention):
+        return False
+    return layer.alignment is not None or not is_own_class(layer)
+
+
+def _has_plain_form(layer):
+    """Not so a user's subclass of an aligned layer; other layers stay as they are."""
+    return not (is_own_class(layer) and isinstance(layer, AdaptedAttention))
 
 
 def _make_plain(model, aligned, containers, undo):

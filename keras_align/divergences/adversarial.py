@@ -76,9 +76,8 @@ def confusion(
 
 def _sum_of_means(query_logits, key_logits, query_mask, key_mask, of_query, of_key):
     """`E_q[of_query(logit)] + E_k[of_key(logit)]` over the real tokens, `(B, N)`."""
-    checks.query_and_key(
-        {"query_logits": query_logits}, {"key_logits": key_logits}, query_mask, key_mask
-    )
+    logits = {"query_logits": query_logits}, {"key_logits": key_logits}
+    checks.query_and_key(*logits, query_mask, key_mask, features=False)
     query_logits, key_logits = numerics.to_float32(query_logits, key_logits)
     query_weight = numerics.token_weights(query_mask, query_logits[..., None])
     key_weight = numerics.token_weights(key_mask, key_logits[..., None])

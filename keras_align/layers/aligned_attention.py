@@ -1,6 +1,5 @@
 """What every aligned attention layer shares."""
 
-import inspect
 import warnings
 from typing import Any
 
@@ -8,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_align import keras_internals
+from keras_align.adapters.call_arguments import takes_training
 from keras_align.adapters.grouping import match_groups
 from keras_align.adapters.usual_names import HEAD_SIZE, NUM_HEADS, NUM_KEY_HEADS
 from keras_align.adapters.usual_names import first_number as number_of
@@ -155,8 +155,7 @@ class AlignedAttention(AlignmentSettings):
             return
         self._alignment_tracker.note_caller(root)
         told = given.get("training") or keras_internals.training_of_call()
-        known = told or "training" in inspect.signature(root.call).parameters
-        if not known and not self._training_warned:
+        if not told and not takes_training(root) and not self._training_warned:
             self._training_warned = True
             warnings.warn(
                 f"The attention layer '{self.name}' is not aligned in the model "

@@ -62,8 +62,8 @@ class ShuffledBatches(keras.utils.PyDataset):
         shuffle: bool = True,
     ) -> None:
         super().__init__()
-        data = (inputs,) if targets is None else (inputs, targets)
-        self._data = tree.map_structure(np.asarray, data)
+        data = {"inputs": inputs} | ({} if targets is None else {"targets": targets})
+        self._data = tuple(_arrays(name, each) for name, each in data.items())
         lengths = {len(each) for each in tree.flatten(self._data)}
         if len(lengths) != 1:
             raise ValueError(
@@ -155,6 +155,16 @@ class ShuffledBatches(keras.utils.PyDataset):
         )
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(self)))
         return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def _arrays(name, data):
+    arrays = tree.map_structure(np.asarray, data)
+    if not all(each.ndim for each in tree.flatten(arrays)):
+        raise ValueError(
+            f"Argument `{name}` must be of arrays with the samples along the first "
+            f"axis. Received: {name}={data!r}"
+        )
+    return arrays
 
 
 @functools.lru_cache(maxsize=2)  # all batches of an epoch are cut out of one

@@ -78,23 +78,29 @@ def local_folder(name: str, value: Any) -> None:
 
 
 def query_and_key(
-    query: dict, key: dict, query_mask: Any = None, key_mask: Any = None
+    query: dict,
+    key: dict,
+    query_mask: Any = None,
+    key_mask: Any = None,
+    features: bool = True,
 ) -> None:
     """Raises unless queries, keys and masks fit together.
 
     Args:
-        query: dict from a name to a tensor `(B, T, N, ...)`.
-        key: dict from a name to a tensor `(B, S, N, ...)`, of as many axes.
+        query: dict from a name to a tensor `(B, T, N, H)`.
+        key: dict from a name to a tensor `(B, S, N, H)`.
         query_mask: tensor `(B, T)` or `None`.
         key_mask: tensor `(B, S)` or `None`.
+        features: bool, whether the tensors have the axis H.
     """
     (query_name, query), (key_name, key) = *query.items(), *key.items()
     query_shape, key_shape = _shape(query_name, query), _shape(key_name, key)
     others = [shape[:1] + shape[2:] for shape in (query_shape, key_shape)]
-    if len(query_shape) < 3 or not _fit(*others):
+    axes = "N, H" if features else "N"
+    if len(query_shape) != 3 + features or not _fit(*others):
         raise ValueError(
-            f"Arguments `{query_name}` and `{key_name}` must be tensors (B, T, N, ...) "
-            f"and (B, S, N, ...) that differ in T and S alone. Received: {query_name} "
+            f"Arguments `{query_name}` and `{key_name}` must be tensors (B, T, {axes}) "
+            f"and (B, S, {axes}) that differ in T and S alone. Received: {query_name} "
             f"of shape {query_shape}, {key_name} of shape {key_shape}"
         )
     masks = {"query_mask": (query_mask, query_shape), "key_mask": (key_mask, key_shape)}

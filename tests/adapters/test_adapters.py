@@ -10,6 +10,7 @@ from attention_classes import HEADS, SIZE, WIDTH, Idle, Usual
 from execution import array
 from keras import ops
 from keras_hub_models import FAMILIES
+from parameters import slow_but
 
 import keras_align
 from keras_align import alignments
@@ -115,7 +116,10 @@ def test_additive_masks_mean_the_same():
     np.testing.assert_array_equal(key, mask)
 
 
-@pytest.mark.parametrize("name", ["gpt2", "llama", "t5", "gemma", "swin_transformer"])
+RECORDED = "gpt2", "llama", "t5", "gemma", "swin_transformer"
+
+
+@pytest.mark.parametrize("name", slow_but(("gpt2", "llama", "gemma"), RECORDED))
 def test_records_of_plain_and_aligned_layers_are_equal(name):
     model, inputs = FAMILIES[name]()
     plain = record_attention(model, inputs)

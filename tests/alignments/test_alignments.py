@@ -7,6 +7,7 @@ import pytest
 import strategies
 from execution import MODES, array, dtype_of, value_and_gradients
 from keras import ops
+from parameters import slow_but
 from small_alignments import CLASSES, samples, with_random_weights
 
 from keras_align import alignments
@@ -178,7 +179,7 @@ def test_float32_under_every_policy(name, policy):
 
 
 @pytest.mark.slow_on("jax")
-@every_alignment
+@pytest.mark.parametrize("name", slow_but(("ct", "mmd"), CLASSES))
 def test_eager_equals_graph_equals_xla(name):
     alignment = with_random_weights(CLASSES[name]())
     query, key = samples()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import small_models
 from model_state import nameless, rows
+from parameters import slow_but
 
 from keras_align.conversion import align_model, strip_alignment
 
@@ -33,7 +34,10 @@ def test_a_config_describes_the_alignment(name):
     assert rows(other)[0]["alignment_weight"] == 0.25
 
 
-@pytest.mark.parametrize("name", ["backbone", "pieces", "decoder", "subclassed"])
+SOME = "backbone", "pieces", "decoder", "subclassed"
+
+
+@pytest.mark.parametrize("name", slow_but(["pieces"], SOME))
 def test_a_copy_and_a_pickle_are_aligned(name):
     model = small_models.aligned(name, layers=0, **WEIGHTS)
     for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):

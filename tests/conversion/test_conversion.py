@@ -6,6 +6,7 @@ import pytest
 import small_models
 from execution import BACKEND
 from model_state import aligned_paths, state
+from parameters import slow_but
 
 import keras_align
 from keras_align.conversion import align_model, strip_alignment
@@ -35,15 +36,11 @@ def test_alignment_changes_no_prediction_and_strip_is_its_inverse(name):
 UNTRAINED = {"backbone"} | ({"subclassed"} if BACKEND == "jax" else set())
 
 
-LONG = {"transformer", "pieces", "decoder", "nested"}
-TRAINED = [
-    pytest.param(name, marks=[pytest.mark.slow] if name in LONG else [])
-    for name in NAMES
-    if name not in UNTRAINED
-]
+TRAINED = [name for name in NAMES if name not in UNTRAINED]
+QUICK = "functional", "shared", "subclassed", "classifier"
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", slow_but(QUICK, TRAINED))
 def test_training_moves_every_alignment_and_strip_leaves_no_trace(name):
     model, traced = small_models.BUILDERS[name](), name == "transformer"
     small_models.compile_model(model, name, traced)

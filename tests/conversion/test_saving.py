@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import small_models
 from model_state import nameless, rows
+from parameters import slow_but
 
 from keras_align.conversion import align_model, strip_alignment
 
 NAMES = list(small_models.BUILDERS)
-FEW = ["functional", "classifier"]
+FEW = ["functional"]
 SLOW = pytest.mark.slow
 # keras-hub tasks do not compile when they are loaded, plain or aligned.
 TRAINED = ["functional", "shared", "transformer"]
@@ -70,7 +71,7 @@ def pairs(reloaded):
     return [(expected[name], found[name]) for name in expected]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", slow_but(("pieces", "classifier"), NAMES))
 def test_weights_files_go_from_one_aligned_model_to_another(tmp_path, name):
     model, other = small_models.aligned(name), small_models.aligned(name)
     model.save_weights(tmp_path / "model.weights.h5")

@@ -1,10 +1,12 @@
 """`without_alignment`: a model that is plain for a while, and goes on as it was."""
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
 import small_models
-from execution import BACKEND
+from execution import BACKEND, array
 from model_state import state
 
 import keras_align
@@ -74,6 +76,21 @@ def test_training_inside_is_plain_and_afterwards_aligned():
             inside.append(logs(model, "functional"))
     assert "alignment_loss" in logs(model, "functional")
     assert all("alignment_loss" not in each for each in inside)
+
+
+def test_training_inside_moves_no_weight_of_an_alignment():
+    model = align_model(small_models.functional(), "ct", 1.0)
+    small_models.compile_model(model, "functional")
+    logs(model, "functional")
+    own = [weight for weight in model.weights if "alignment" in weight.path]
+    before = [array(weight) for weight in own]
+    refused = pytest.raises(ValueError, match="`optimizer_variables`")
+    outcome = refused if BACKEND == "jax" else contextlib.nullcontext()
+    with without_alignment(model), outcome:
+        logs(model, "functional")
+    assert len(own) == 24
+    for weight, value in zip(own, before, strict=True):
+        np.testing.assert_array_equal(array(weight), value)
 
 
 def test_a_part_of_a_model_leaves_the_log_of_the_whole_right():

@@ -6,9 +6,10 @@ import numpy as np
 import oracles
 import pytest
 import strategies
-from execution import MODES, compiled, dtype_of, quick, value_and_gradients
+from execution import MODES, dtype_of, quick, value_and_gradients
 from hypothesis import example, given
 from keras import ops
+from parameters import slow_but
 
 from keras_align import divergences
 
@@ -91,13 +92,13 @@ def test_equals_float64(case, drawn):
 
 
 @pytest.mark.slow_on("jax")
-@pytest.mark.parametrize("epsilon", [0.01, 0.1, 1.0])
+@pytest.mark.parametrize("epsilon", slow_but((0.1, 1.0), (0.01, 0.1, 1.0)))
 @pytest.mark.parametrize("shape", [(12, 12), (7, 20)])
 def test_optimal_transport_equals_pot(epsilon, shape):
     query, key = some_samples(*shape, size=8)
     mask = np.arange(shape[1]) < np.array([[5], [shape[1]]])
     expected = oracles.optimal_transport(query, key, None, mask, epsilon=epsilon)
-    compute = compiled(functools.partial(ot, epsilon=epsilon, max_iterations=2000))
+    compute = quick(functools.partial(ot, epsilon=epsilon, max_iterations=2000))
     value = compute(query, key, None, mask)
     np.testing.assert_allclose(value, expected, rtol=1e-4)
 

@@ -8,6 +8,8 @@ from keras import ops
 
 from keras_align import divergences
 
+pytestmark = pytest.mark.slow_on("jax")
+
 
 def some_samples(length=6, batch=2, heads=2, size=4, seed=0):
     rng = np.random.default_rng(seed)
@@ -47,6 +49,11 @@ MMD = divergences.maximum_mean_discrepancy
             "`query_mask`",
         ),
         (divergences.confusion, [(2, 5), (2, 5)], {}, "`query_logits`"),
+        (divergences.adversarial, [(2, 5, 3, 1)] * 2, {}, r"\(B, T, N\) and"),
+        (MMD, [(2, 5, 3)] * 2, {}, r"`query` .*\(B, T, N, H\).*\(2, 5, 3\)"),
+        (MMD, [(2, 5, 3, 4, 1)] * 2, {}, r"`query` .*\(B, T, N, H\)"),
+        (divergences.optimal_transport, [(2, 5, 3)] * 2, {}, r"\(B, T, N, H\)"),
+        (divergences.conditional_transport, [(2, 5, 3)] * 4, {}, "`query_critic` and"),
         (
             divergences.conditional_transport,
             [(2, 5, 3, 4), (2, 6, 3, 4), (2, 5, 3, 2), (2, 6, 3, 3)],

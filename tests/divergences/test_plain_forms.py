@@ -23,6 +23,8 @@ from keras_align.divergences.optimal_transport import (
 )
 from keras_align.divergences.sinkhorn import transport_plan
 
+pytestmark = pytest.mark.slow_on("jax")
+
 MASKS = (
     np.arange(5) < np.array([[5], [3], [1]]),
     np.arange(4) < np.array([[2], [4], [1]]),

@@ -7,6 +7,8 @@ from execution import array, compiled, dtype_of
 
 from keras_align.divergences.sinkhorn import transport_plan
 
+pytestmark = pytest.mark.slow_on("jax")
+
 
 def problem(rows=6, columns=9, batch=2, heads=2, scale=1.0, seed=0):
     """Costs `(B, N, T, S)` and uniform weights; the second sample has padding."""

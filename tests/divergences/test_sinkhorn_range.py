@@ -6,12 +6,12 @@ import numpy as np
 import oracles
 import pytest
 from execution import MODES, array, value_and_gradients
+from parameters import slow_but
 
 from keras_align import divergences
 
 pytestmark = pytest.mark.slow_on("jax")
 
-SLOW = [pytest.param(epsilon, marks=pytest.mark.slow) for epsilon in (1e-2, 0.1, 1.0)]
 SCALES = 1.0, 10.0, 100.0, 300.0, 1000.0
 
 
@@ -32,7 +32,7 @@ def transport(query, key, **options):
 
 
 @pytest.mark.parametrize("cost", divergences.COSTS)
-@pytest.mark.parametrize("epsilon", [1e-3, *SLOW])
+@pytest.mark.parametrize("epsilon", slow_but([1e-3], [1e-3, 1e-2, 0.1, 1.0]))
 def test_finite_at_1000_iterations(cost, epsilon):
     """The over-relaxed scalings left float32 from a scale of 300 on."""
     query, key = displaced_samples()
@@ -55,7 +55,7 @@ def test_finite_at_any_epsilon(epsilon, iterations):
         assert np.isfinite(value).all()
 
 
-@pytest.mark.parametrize("epsilon", [1e-3, 1.0])
+@pytest.mark.parametrize("epsilon", slow_but([1.0], [1e-3, 1.0]))
 def test_equals_pot_where_it_converged(epsilon):
     """A plan of small entropy costs the least by at most `epsilon log T`."""
     query, key = displaced_samples()

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 from contracts import functional, tokens
 from graph_operations import operations
+from parameters import slow_but
 
 pytestmark = pytest.mark.backends("tensorflow")
 
@@ -36,11 +37,12 @@ def test_inference_graph_has_the_operations_of_keras(subject, alignment, call):
     assert operations(aligned) == operations(plain)
 
 
-@every_layer
+@pytest.mark.parametrize("name", slow_but(["multi_head"], contracts.SUBJECTS))
 @pytest.mark.filterwarnings("ignore")  # of TensorFlow, about its own savers
-def test_exported_model_has_the_operations_of_keras(subject, tmp_path):
+def test_exported_model_has_the_operations_of_keras(name, tmp_path):
     """After training, through `ExportArchive`, loaded without Keras."""
-    aligned, plain = functional(subject.make("ct")), functional(subject.make_plain())
+    subject = contracts.SUBJECTS[name]
+    aligned, plain = functional(subject.make("mmd")), functional(subject.make_plain())
     aligned.compile("sgd", "mse", jit_compile=False)
     aligned.fit(X, X, verbose=0)
     contracts.copy_weights(aligned.layers[-1], plain.layers[-1])

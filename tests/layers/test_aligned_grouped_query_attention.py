@@ -74,6 +74,7 @@ def project(dense, x):
     return np.einsum("bte,enh->btnh", x, kernel) + bias
 
 
+@pytest.mark.slow_on("jax")
 @pytest.mark.parametrize("key_heads", [1, 2, 4])
 @pytest.mark.parametrize("masked", [False, True])
 def test_each_key_head_meets_all_queries_of_its_group(key_heads, masked):

@@ -45,7 +45,7 @@ def compiled(model, optimizer=None, **options):
 def test_logs_are_the_sum_of_the_layers_and_the_loss_contains_it():
     inputs = keras.Input((5, 8))
     first = contracts.MULTI_HEAD.make("mmd", alignment_weight=0.5, name="first")
-    second = contracts.GROUPED_QUERY.make("ct", alignment_weight=2.0, name="second")
+    second = contracts.GROUPED_QUERY.make("mmd", alignment_weight=2.0, name="second")
     middle = first(inputs, inputs)
     model = compiled(keras.Model(inputs, second(middle, middle)))
     y = tokens(5, batch=4, seed=1)

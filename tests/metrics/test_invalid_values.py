@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from keras_align.metrics import ExpectedCalibrationError
 
+pytestmark = pytest.mark.slow_on("jax")
+
 
 @pytest.mark.parametrize(
     "true_shape, pred_shape",

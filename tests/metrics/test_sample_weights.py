@@ -8,6 +8,8 @@ from execution import QUICK_JIT
 
 from keras_align.metrics import ExpectedCalibrationError
 
+pytestmark = pytest.mark.slow_on("jax")
+
 
 def test_weights_act_like_repetitions():
     labels, probabilities = random_predictions(50)

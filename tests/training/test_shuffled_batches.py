@@ -111,6 +111,10 @@ def test_batches_in_the_order_of_the_arrays():
         ({"seed": -1}, "`seed` must be an integer >= 0"),
         ({"num_shards": 2, "shard_index": 2}, "`shard_index` must be below"),
         ({"num_shards": 3}, "must divide `batch_size`"),
+        ({"inputs": 3}, "`inputs` must be of arrays .*Received: inputs=3"),
+        ({"inputs": iter([1, 2])}, "`inputs` must be of arrays .*Received: inputs="),
+        ({"inputs": None}, "`inputs` must be of arrays .*Received: inputs=None"),
+        ({"targets": {"a": 0.5}}, "`targets` must be of arrays .*Received: targets="),
         ({"targets": np.arange(9)}, r"same number of samples .*\[9, 10\]"),
     ],
 )
