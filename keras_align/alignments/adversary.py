@@ -21,7 +21,16 @@ def reverse_gradient(x: Tensor, scale: Any = 1.0) -> Tensor:
 
     Returns:
         Tensor equal to `x`, of its shape and dtype.
+
+    Raises:
+        ValueError: if `x` is not a float tensor.
     """
+    dtype = keras.backend.standardize_dtype(getattr(x, "dtype", "int32"))
+    if not keras.backend.is_float_dtype(dtype):
+        raise ValueError(
+            "Argument `x` must be a float tensor, which has a gradient. "
+            f"Received: x={x!r}"
+        )
     constant = ops.stop_gradient(x)
     return constant + ops.cast(scale, constant.dtype) * (constant - x)
 

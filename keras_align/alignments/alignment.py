@@ -135,8 +135,14 @@ def register_alignment(name: str) -> Callable[[type], type]:
         name: string, accepted by `alignment=` afterwards.
 
     Raises:
-        ValueError: if the class is not an `Alignment` or the name belongs to another.
+        ValueError: if the class is not an `Alignment`, the name is no string or
+            empty, or it belongs to another.
     """
+    if not isinstance(name, str) or not name.strip():
+        raise ValueError(
+            "Argument `name` must be a string that is not empty, as 'mine'. "
+            f"Received: name={name!r}"
+        )
 
     def register(cls):
         if not (isinstance(cls, type) and issubclass(cls, Alignment)):

@@ -122,3 +122,9 @@ def test_config_round_trip():
 def test_wrong_network(wrong):
     with pytest.raises(ValueError, match="`network` must be"):
         Adversary(wrong)
+
+
+@pytest.mark.parametrize("x", [3.0, "x", np.arange(3)])
+def test_what_has_no_gradient_is_refused(x):
+    with pytest.raises(ValueError, match="`x`"):
+        reverse_gradient(x)

@@ -91,3 +91,9 @@ def test_a_model_is_not_converted_to_what_could_not_be_loaded():
     x = keras.layers.MultiHeadAttention(2, 4)(inputs, inputs)
     with pytest.raises(ValueError, match="Unregistered is not registered.*Decorate"):
         keras_align.align_model(keras.Model(inputs, x), Unregistered())
+
+
+@pytest.mark.parametrize("name", [None, "", " ", 3, list])
+def test_a_name_is_a_string(name):
+    with pytest.raises(ValueError, match="`name`"):
+        register_alignment(name)
