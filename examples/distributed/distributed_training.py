@@ -110,10 +110,11 @@ def load(options):
     """Returns the task and the settings of the fine-tuning."""
     import fetching
     import finetuning
+    import own_sentences
     import sentences
 
     if options.data:
-        task = sentences.own_sentences(options.data)
+        task = own_sentences.own_sentences(options.data)
     else:
         task = sentences.rated_sentences(fetching.rated_sentences())
     settings = finetuning.Settings(

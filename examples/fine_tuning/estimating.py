@@ -7,15 +7,16 @@ import keras
 import numpy as np
 
 # On a machine with 2 cores: the share of the speed of a matrix product that a whole
-# model reached, and the seconds of all else than training and testing, once and in
-# each run.
+# model reached, and the seconds of all else than training and testing: once, for each
+# method (building, compiling) and in each run.
 SPEED_SHARE = 0.5
 SECONDS_ONCE = 30.0
-SECONDS_PER_RUN = 55.0
+SECONDS_PER_METHOD = 50.0
+SECONDS_PER_RUN = 10.0
 
 
-def estimate_seconds(task, settings, count):
-    """Estimates the seconds that `count` runs will take on this machine.
+def estimate_seconds(task, settings, methods, seeds):
+    """Estimates the seconds that a comparison will take on this machine.
 
     A training step needs some 6 floating-point operations per weight and token, a
     prediction 2.
@@ -23,17 +24,18 @@ def estimate_seconds(task, settings, count):
     Args:
         task: A `sentences.Task`.
         settings: `finetuning.Settings`.
-        count: Integer, the number of calls of `finetuning.run_one`.
+        methods: Integer, the number of methods.
+        seeds: Integer, the runs of each.
     """
     model = finetuning.build(settings, len(task.classes), seed=0)
     weights = model.count_params() - model.backbone.token_embedding.count_params()
     trained = min(settings.train_size or len(task.train), len(task.train))
-    predicted = sum(len(test) for test in task.tests.values())
-    predicted += settings.epochs * len(task.validation)
+    predicted = sum(map(len, task.tests.values())) + len(task.validation)
     sentences = 6 * settings.epochs * trained + 2 * predicted
     operations = sentences * settings.sequence_length * weights
     seconds = operations / (SPEED_SHARE * matrix_product_speed())
-    return SECONDS_ONCE + count * (SECONDS_PER_RUN + seconds)
+    of_method = SECONDS_PER_METHOD + seeds * (SECONDS_PER_RUN + seconds)
+    return SECONDS_ONCE + methods * of_method
 
 
 def matrix_product_speed(size=1024, repetitions=20):

@@ -1,21 +1,22 @@
-"""Fine-tunes BERT with soft and with alignment attention, and compares the two.
+"""Fine-tunes BERT with soft and with alignment attention: does it help on my data?
 
     python examples/fine_tuning/finetune_bert.py
 
 takes a pre-trained MiniLM BERT and movie reviews (both are downloaded once), and
-fine-tunes the model twice from the same start: once as it is, once converted by
-`keras_align.align_model`. Both are tested on held-out movie reviews and, to see how
-they take to text from elsewhere, on Amazon reviews, New York Times editorials and
-tweets. It prints one table and writes it, with pictures, into `--output`.
+fine-tunes the model as it is and with alignment attention, three times each, in pairs
+that share the seed. All are tested on held-out movie reviews, plain and with typing
+errors, and, to see how they take to text from elsewhere, on Amazon reviews, New York
+Times editorials and tweets. It prints one table with the paired differences, says in
+words what they show, and writes all of it, with pictures, into `--output`.
 
-    python examples/fine_tuning/finetune_bert.py --alignment gan --seeds 5
+    python examples/fine_tuning/finetune_bert.py --alignment mmd --seeds 5
+    python examples/fine_tuning/finetune_bert.py --compare soft,label_smoothing,ct,mmd
     python examples/fine_tuning/finetune_bert.py --task MRPC --data-dir glue --epochs 3
-    python examples/fine_tuning/finetune_bert.py --data reviews.csv
+    python examples/fine_tuning/finetune_bert.py --data reviews.csv \
+        --out-of-domain tweets.csv
 """
 
 import argparse
-import dataclasses
-import math
 import pathlib
 import sys
 import time
@@ -26,103 +27,56 @@ import quiet_tensorflow
 
 quiet_tensorflow.load()
 
+import command_line
 import estimating
 import fetching
-import finetuning
 import glue
-import keras
+import methods
 import pictures
-import sentences
+import repeated_runs
 import tables
-
-ALIGNMENTS = ("ct", "gan", "ot", "mmd", "none")
+import typos
 
 
 def parse_arguments(arguments=None):
-    """Returns the options of the command line."""
+    """Returns the options of the command line, `methods` among them."""
     parser = argparse.ArgumentParser(
         description=__doc__.split("\n")[0],
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    add = parser.add_argument
-    add("--alignment", choices=ALIGNMENTS, default="ct", help="how to align")
+    add, positive = parser.add_argument, command_line.positive
+    compared = f"methods; the first is the baseline; of {', '.join(methods.METHODS)}"
+    add("--compare", metavar="NAME,NAME,...", help=compared)
+    choices = (*methods.ALIGNMENTS, "none")
+    add("--alignment", choices=choices, help="short for --compare soft,...; None: ct")
     add("--weight", type=float, help="of the alignment loss; None: the library's own")
     add("--task", choices=["movies", *glue.TASKS], default="movies")
     add("--data-dir", type=pathlib.Path, help="folder of the GLUE task's files")
-    add_training_options(add)
-    add("--seeds", type=positive, default=1, help="repetitions")
+    command_line.add_training_options(add)
+    add("--seeds", type=positive, default=3, help="runs of each method")
     add("--sequence-length", type=positive, help="tokens; None: suits the sentences")
     add("--output", type=pathlib.Path, default="finetune_bert_results")
     options = parser.parse_args(arguments)
-    check_options(parser, options)
+    command_line.check_options(parser, options)
+    options.methods = choose_methods(parser, options)
     return options
 
 
-def add_training_options(add):
-    """Adds to a parser what says how a classifier is trained, and on what."""
-    add("--data", type=pathlib.Path, help="your own CSV file: columns text, label")
-    add("--preset", help="keras-nlp preset or local folder; None: MiniLM")
-    add("--precision", default="float32", help="dtype policy, as mixed_bfloat16")
-    add("--train-size", type=positive, default=1280, help="sentences trained on")
-    add("--test-size", type=positive, default=400, help="most per test set")
-    add("--epochs", type=positive, default=1)
-    add("--batch-size", type=positive, default=32)
-    add("--learning-rate", type=float, default=1e-4, help="falls linearly to zero")
-
-
-def positive(text):
-    """Reads a positive integer."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a positive integer, not {text!r}")
-    return int(text)
-
-
-def check_options(parser, options):
-    """Refuses what cannot work before anything is fetched or computed."""
-    if options.data and options.task != "movies":
-        parser.error("--data defines a task of its own: leave out --task")
-    if options.task != "movies" and not options.data_dir:
+def choose_methods(parser, options):
+    """Returns the list of `methods.Method` to compare, the baseline first."""
+    if options.compare and options.alignment:
+        parser.error("--compare names all methods: leave out --alignment")
+    alignment = options.alignment or "ct"
+    names = ["soft"] if alignment == "none" else ["soft", alignment]
+    if options.compare:
+        names = [name.strip() for name in options.compare.split(",")]
+    unknown = [name for name in names if name not in methods.METHODS]
+    if unknown or len(set(names)) < len(names):
         parser.error(
-            f"--task {options.task} needs --data-dir, the folder of the files of "
-            "the GLUE benchmark (gluebenchmark.com/tasks)"
+            f"--compare takes different names of {', '.join(methods.METHODS)}, not "
+            f"{options.compare}"
         )
-    if not 0 < options.learning_rate < math.inf:
-        parser.error(f"--learning-rate must be positive, not {options.learning_rate}")
-    if options.weight is not None and not 0 <= options.weight < math.inf:
-        parser.error(f"--weight must be a number >= 0, not {options.weight}")
-    try:
-        keras.dtype_policies.get(options.precision)
-    except (ValueError, TypeError):
-        parser.error(f"--precision must be a dtype policy, not {options.precision!r}")
-
-
-def load_task(options):
-    """Returns the `sentences.Task` that the options name."""
-    if options.data:
-        task = sentences.own_sentences(options.data, options.test_size)
-    elif options.task != "movies":
-        task = glue.glue_task(options.task, options.data_dir, options.test_size)
-    else:
-        folder = fetching.rated_sentences()
-        task = sentences.rated_sentences(folder, options.test_size)
-    few = task.validation.first(options.test_size)  # it is watched, nothing is chosen
-    return dataclasses.replace(task, validation=few)
-
-
-def choose_settings(options, task):
-    """Returns the `finetuning.Settings` that the options name."""
-    preset = options.preset or fetching.minilm()
-    length = options.sequence_length
-    return finetuning.Settings(
-        preset=preset,
-        precision=options.precision,
-        sequence_length=length or finetuning.suitable_length(task, preset),
-        train_size=options.train_size,
-        batch_size=options.batch_size,
-        epochs=options.epochs,
-        learning_rate=options.learning_rate,
-        verbose=1 if sys.stdout.isatty() else 2,
-    )
+    return [methods.METHODS[name].with_weight(options.weight) for name in names]
 
 
 def main(arguments=None):
@@ -130,38 +84,49 @@ def main(arguments=None):
     begin = time.perf_counter()
     options = parse_arguments(arguments)
     try:
-        task = load_task(options)
-        settings = choose_settings(options, task)
+        task = typos.with_typos(command_line.load_task(options))
+        settings = command_line.choose_settings(options, task)
         options.output.mkdir(parents=True, exist_ok=True)
     except (fetching.FetchError, OSError, ValueError) as error:
         sys.exit(f"error: {error}")
-    attentions = [None] if options.alignment == "none" else [None, options.alignment]
-    announce(task, settings, len(attentions) * options.seeds)
-    runs = []
-    for seed in range(options.seeds):
-        for alignment in attentions:
-            number = f"[{len(runs) + 1}/{len(attentions) * options.seeds}]"
-            print(f"\n{number} {tables.name(alignment)}, seed {seed}", flush=True)
-            run = finetuning.run_one(task, alignment, seed, settings, options.weight)
-            if seed > 0:
-                del run["model"]  # the pictures show the first seed
-            runs.append(run)
+    announce(task, settings, options)
+    runs, before, looks = compare(task, settings, options)
     print("\n" + tables.text(task, runs, settings))
     tables.write(task, runs, options.output)
-    pictures.draw(task, runs[: len(attentions)], settings, options.output)
+    first = [run for run in runs if run["seed"] == 0]
+    pictures.draw(first, before, looks, options.output)
     minutes = (time.perf_counter() - begin) / 60
     print(f"\nTable and pictures: {options.output}. It took {minutes:.1f} minutes.")
 
 
-def announce(task, settings, count):
+def compare(task, settings, options):
+    """Returns all runs, and the `Look`s before and after the first run of each."""
+    runs, before, looks = [], None, []
+    count = len(options.methods) * options.seeds
+    for method in options.methods:
+        repeated = repeated_runs.RepeatedRuns(task, method, settings)
+        before = before or pictures.look(repeated.model, task, settings)
+        for seed in range(options.seeds):
+            number = f"[{len(runs) + 1}/{count}]"
+            print(f"\n{number} {method.title}, seed {seed}", flush=True)
+            runs.append(repeated.run(seed))
+            if seed == 0:
+                measure = runs[-1]["measure"]
+                looks.append(pictures.look(repeated.model, task, settings, measure))
+    return runs, before, looks
+
+
+def announce(task, settings, options):
     """Says what is going to happen and how long it will take."""
+    count, seeds = len(options.methods), options.seeds
     train_size = min(settings.train_size, len(task.train))
     tests = ", ".join(f"{len(s)} {name}" for name, s in task.tests.items())
-    minutes = estimating.estimate_seconds(task, settings, count) / 60
+    minutes = estimating.estimate_seconds(task, settings, count, seeds) / 60
     print(
-        f"{task.name}: fine-tuning {count} times on {train_size} sentences of up to "
-        f"{settings.sequence_length} tokens, {settings.epochs} epoch(s), learning "
-        f"rate {settings.learning_rate:g}.\nTests: {tests}.\n"
+        f"{task.name}: fine-tuning {count * seeds} times ({count} method(s), {seeds} "
+        f"seed(s)) on {train_size} sentences of up to {settings.sequence_length} "
+        f"tokens, {settings.epochs} epoch(s), learning rate "
+        f"{settings.learning_rate:g}.\nTests: {tests}.\n"
         f"This will take about {max(minutes, 1):.0f} minutes.",
         flush=True,
     )

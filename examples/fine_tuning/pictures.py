@@ -1,13 +1,63 @@
 """The pictures of `finetune_bert.py`."""
 
+import dataclasses
+
 import finetuning
 import numpy as np
-import tables
+import typos
 
+import keras_align
 from keras_align import diagnostics, visualization
 
 
-def draw(task, runs, settings, folder):
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """What the pictures need of a model at one time.
+
+    Args:
+        distances: Array `(layers, heads)`, the MMD of keys and queries.
+        points: List over layers of pairs of queries and keys `(tokens, heads, size)`.
+        scores: List over layers of the attention weights `(heads, words, words)` in
+            one short sentence.
+        words: List of strings, the tokens of that sentence.
+        special: Tuple of strings, the tokenizer's own tokens.
+    """
+
+    distances: np.ndarray
+    points: list
+    scores: list
+    words: list
+    special: tuple
+
+
+def look(model, task, settings, measure=None):
+    """Returns the `Look` of a model, on sentences of the first test set.
+
+    Args:
+        model: The classifier.
+        task: A `sentences.Task`.
+        settings: `finetuning.Settings`.
+        measure: What `keras_align.measure_alignment` found there, if it is known.
+    """
+    test = next(iter(task.tests.values()))
+    inputs = finetuning.encode(model.preprocessor, test.first(settings.measured))
+    measure = measure or keras_align.measure_alignment(model, inputs)
+    points = [
+        (record.query[record.query_mask], record.key[record.key_mask])
+        for record in diagnostics.record_attention(model, inputs).values()
+    ]
+    sentence = finetuning.encode(model.preprocessor, short_sentence(test))
+    words = tokens(model.preprocessor, sentence)
+    count = len(words)
+    scores = [
+        record.scores[0, :, :count, :count]
+        for record in diagnostics.record_attention(model, sentence).values()
+    ]
+    special = tuple(model.preprocessor.tokenizer.special_tokens)
+    return Look(measure.values, points, scores, words, special)
+
+
+def draw(runs, before, looks, folder):
     """Writes the three pictures of the runs with one seed into `folder`.
 
     `query_key.png` and `attention.png` show one head: the one whose keys and
@@ -15,47 +65,54 @@ def draw(task, runs, settings, folder):
     typical head, not the one that changes most.
 
     Args:
-        task: A `sentences.Task`.
-        runs: List of dictionaries from `finetuning.run_one`.
-        settings: `finetuning.Settings`.
+        runs: List of what `RepeatedRuns.run` returned, one for each method.
+        before: The `Look` of the first method's model before training.
+        looks: List of the `Look`s after these runs.
         folder: Path.
     """
-    layer, head = typical_head(runs[0]["measure"].values)
-    test = next(iter(task.tests.values()))
-    points, scores = {}, {}
-    for run in runs:
-        title = tables.name(run["alignment"])
-        preprocessor = run["model"].preprocessor
-        inputs = finetuning.encode(preprocessor, test.first(settings.measured))
-        record = layer_record(run["model"], inputs, layer)
-        distance = run["measure"].values[layer][head]
-        points[f"{title}\nMMD {distance:.3f}"] = (
-            record.query[:, :, head][record.query_mask],
-            record.key[:, :, head][record.key_mask],
-        )
-        sentence = finetuning.encode(preprocessor, short_sentence(test))
-        words = tokens(preprocessor, sentence)
-        record = layer_record(run["model"], sentence, layer)
-        scores[title] = record.scores[0, head, : len(words), : len(words)]
-    where = f"layer {layer + 1}, head {head + 1}"
+    distances = looks[0].distances
+    layer, head = typical_head(distances)
+    where = (
+        f"layer {layer + 1} of {len(distances)}, head {head + 1} of "
+        f"{distances.shape[1]} (counted from 1)"
+    )
+    titles = [run["method"].title for run in runs]
+    named = {"before training": before} | dict(zip(titles, looks, strict=True))
+    points = {}
+    for title, each in named.items():
+        queries, keys = (x[:, head] for x in each.points[layer])
+        points[f"{title}\nMMD {each.distances[layer][head]:.3f}"] = queries, keys
     figure = visualization.plot_query_key(points)
     figure.suptitle(f"t-SNE of queries and keys: {where}")
     figure.savefig(folder / "query_key.png", dpi=150)
-    figure = visualization.plot_attention(scores, words)
+    draw_attention(runs, looks, layer, head, where, folder)
+    draw_reliability(runs, folder)
+
+
+def draw_attention(runs, looks, layer, head, where, folder):
+    """Writes `attention.png`: the first method, the first aligned one, the change."""
+    methods = [run["method"] for run in runs]
+    others = [n for n, method in enumerate(methods) if n and method.alignment]
+    others = (others or list(range(1, len(methods))))[:1]
+    scores = {methods[n].title: looks[n].scores[layer][head] for n in (0, *others)}
+    figure = visualization.plot_attention(
+        scores,
+        looks[0].words,
+        special_tokens=looks[0].special,
+        gamma=0.5,
+        difference=len(scores) > 1,
+    )
     figure.suptitle(f"Attention weights: {where}")
     figure.savefig(folder / "attention.png", dpi=150)
-    draw_reliability(runs, folder)
 
 
 def draw_reliability(runs, folder):
     """Writes `reliability.png`: a diagram for each test set and attention."""
     predictions = {
-        f"{test}, {tables.name(run['alignment'])}": (
-            run["tests"][test]["labels"],
-            run["tests"][test]["probabilities"],
-        )
+        f"{test}, {run['method'].title}": (found["labels"], found["probabilities"])
         for run in runs
-        for test in run["tests"]
+        for test, found in run["tests"].items()
+        if not test.endswith(typos.SUFFIX)
     }
     figure = visualization.plot_reliability(predictions)
     figure.savefig(folder / "reliability.png", dpi=150)
@@ -65,11 +122,6 @@ def typical_head(values):
     """Returns the layer and the head with the median of `values`."""
     order = np.argsort(values, axis=None)
     return np.unravel_index(order[len(order) // 2], values.shape)
-
-
-def layer_record(model, inputs, layer):
-    """Returns what `diagnostics.record_attention` saw in one layer."""
-    return list(diagnostics.record_attention(model, inputs).values())[layer]
 
 
 def short_sentence(test, words=(8, 14)):

@@ -1,4 +1,4 @@
-"""Labelled sentences: four rated domains, or the user's own file.
+"""Labelled sentences of four rated domains.
 
 The four domains are those of Hutto & Gilbert, "VADER: A Parsimonious Rule-based
 Model for Sentiment Analysis of Social Media Text", ICWSM 2014: sentences of movie
@@ -6,7 +6,6 @@ reviews, Amazon reviews, New York Times editorials and tweets. Each was rated by
 about 20 people from -4 (extremely negative) to 4 (extremely positive).
 """
 
-import csv
 import dataclasses
 import html
 import itertools
@@ -131,81 +130,3 @@ def read_rated(file, seen):
 def normalise(text):
     """Returns the words of `text`, without case, punctuation and spacing."""
     return " ".join(re.findall(r"\w+", text.lower()))
-
-
-def own_sentences(file, test_size=1000):
-    """Returns a task from a file with the columns `text` and `label`.
-
-    Args:
-        file: Path of a CSV file, UTF-8, whose first line names the columns. Labels
-            are any words or numbers; each distinct one is a class.
-        test_size: Integer, the most sentences for the test.
-
-    Returns:
-        A `Task`: a fifth of the sentences, at most `test_size`, are held out for
-        the test, a tenth, at most 1000, for validation.
-    """
-    with open(file, newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream)
-        columns = reader.fieldnames or []
-        if not {"text", "label"} <= set(columns):
-            raise ValueError(
-                "Expected the first line of the file to name the columns `text` and "
-                f"`label`. Received: {columns} in data={str(file)!r}"
-            )
-        try:
-            rows = distinct_rows(reader, file)
-        except csv.Error as error:
-            raise ValueError(
-                f"Expected a CSV file. Received: data={str(file)!r} ({error})"
-            ) from error
-    return task_from_rows(rows, file, test_size)
-
-
-def distinct_rows(reader, file):
-    """Returns pairs of text and label, the first of each text; says what it leaves out.
-
-    Texts that differ in case and punctuation alone are taken for one, so that no
-    sentence is both trained on and tested. `file` is for messages.
-    """
-    rows, count, contradictions = {}, 0, 0
-    for count, row in enumerate(reader, start=1):
-        text = (row["text"] or "").strip()
-        label = (row["label"] or "").strip()
-        if not text or not label:
-            raise ValueError(
-                "Expected a text and a label in every row. Received: "
-                f"text={text!r}, label={label!r} in row {count} of "
-                f"data={str(file)!r}"
-            )
-        first = rows.setdefault(normalise(text) or text, (text, label))
-        contradictions += first[1] != label
-    if count > len(rows):
-        print(
-            f"{count - len(rows)} of {count} rows repeat the text of an earlier one, "
-            f"{contradictions} of them with another label; they are left out."
-        )
-    return list(rows.values())
-
-
-def task_from_rows(rows, file, test_size):
-    """Splits rows of (text, label) into a task; `file` is for messages."""
-    classes = sorted({label for _, label in rows})
-    if len(classes) < 2:
-        raise ValueError(
-            f"Expected at least two different labels. Received: {classes} in "
-            f"{len(rows)} rows of data={str(file)!r}"
-        )
-    if len(rows) < 10 * len(classes):
-        raise ValueError(
-            "Expected at least ten different sentences for each class. Received: "
-            f"{len(rows)} for {len(classes)} classes in data={str(file)!r} (are the "
-            "labels classes, not numbers on a scale?)"
-        )
-    texts = [text for text, _ in rows]
-    labels = np.array([classes.index(label) for _, label in rows], "int32")
-    sentences = Sentences((texts,), labels)
-    test, validation, train = sentences.split(
-        min(len(rows) // 5, test_size), min(len(rows) // 10, 1000)
-    )
-    return Task(str(file), classes, train, validation, {"held out": test})

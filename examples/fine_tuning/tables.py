@@ -1,21 +1,58 @@
 """The results of `finetune_bert.py` as a printed table and as CSV files."""
 
 import csv
+import dataclasses
+import textwrap
 
+import comparing
 import numpy as np
 
 TITLES = {
     "accuracy": "accuracy, %",
     "matthews": "Matthews, %",
     "ece": "ECE, %",
+    "scaled_ece": "ECE scaled, %",
+    "nll": "NLL",
 }
+LARGER_IS_BETTER = {"accuracy, %", "Matthews, %"}
+INDENTS = {"initial_indent": "  ", "subsequent_indent": "    "}
+NOTES = """
+Difference: to {baseline}, mean over the paired seeds with its 95% interval
+(Student's t). ECE: expected calibration error, 10 bins. NLL: negative log-likelihood,
+nats. Scaled: after temperature scaling fitted on validation sentences, which any model
+can have. Total MMD: distance between keys and queries, summed over layers and heads
+(unbiased, all tokens pooled). CPU seconds/step: of all threads, the first step left
+out."""
 
 
-def name(alignment):
-    """Returns what an attention is called in tables and pictures."""
-    if alignment in (None, "none"):
-        return "soft attention"
-    return f"alignment ({alignment})"
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One line of the table.
+
+    Args:
+        test: String, where it was measured.
+        measure: String, what was.
+        values: Dictionary from methods to arrays with one number for each seed.
+    """
+
+    test: str
+    measure: str
+    values: dict
+
+    @property
+    def digits(self):
+        return 1 if self.measure.endswith("%") else 3
+
+    def difference(self, method):
+        """Returns the paired differences of a method to the first one."""
+        return self.values[method] - next(iter(self.values.values()))
+
+    def verdict(self, method):
+        """Returns in a few words whether a method is better than the first one."""
+        difference = self.difference(method)
+        interval = comparing.t_interval(difference)
+        larger = self.measure in LARGER_IS_BETTER
+        return comparing.verdict(difference, interval, larger)
 
 
 def measures(task, runs):
@@ -23,100 +60,159 @@ def measures(task, runs):
 
     Args:
         task: A `sentences.Task`.
-        runs: List of dictionaries from `finetuning.run_one`.
-
-    Returns:
-        List of tuples `(what, measure, values)`, where `values` is a dictionary
-        from each alignment to an array with one number per seed.
+        runs: List of what `RepeatedRuns.run` returned.
     """
-    alignments = list(dict.fromkeys(run["alignment"] for run in runs))
+    methods = list(dict.fromkeys(run["method"] for run in runs))
 
-    def collect(read):
-        return {
-            alignment: np.array([read(r) for r in runs if r["alignment"] == alignment])
-            for alignment in alignments
+    def line(test, measure, read):
+        values = {
+            method: np.array([read(run) for run in runs if run["method"] == method])
+            for method in methods
         }
+        return Line(test, measure, values)
 
     lines = []
     for test in task.tests:
-        for key in task.measures:
-            values = collect(lambda r, t=test, k=key: 100 * r["tests"][t][k])
-            lines.append((test, TITLES[key], values))
-    mmd = collect(lambda r: r["measure"].total)
-    lines.append(("keys, queries", "total MMD", mmd))
-    seconds = collect(lambda r: r["seconds_per_step"])
-    lines.append(("training", "seconds/step", seconds))
+        for key in reported(task):
+            factor = 100 if TITLES[key].endswith("%") else 1
+            lines.append(
+                line(
+                    test,
+                    TITLES[key],
+                    lambda r, t=test, k=key, f=factor: f * r["tests"][t][k],
+                )
+            )
+    lines.append(line("keys, queries", "total MMD", lambda r: r["measure"].total))
+    per_step = "cpu_seconds_per_step"
+    lines.append(line("training", "CPU seconds/step", lambda r: r[per_step]))
     return lines
 
 
-def text(task, runs, settings):
-    """Returns the table for the terminal.
+def reported(task):
+    """Returns the keys of what is reported of each test set."""
+    return (*task.measures, "scaled_ece", "nll")
 
-    With several seeds, a cell is mean ± standard deviation over the seeds; the last
-    column is that of the differences between runs with the same seed.
-    """
+
+def text(task, runs, settings):
+    """Returns the table for the terminal, and the differences in words."""
     lines = measures(task, runs)
-    alignments = list(lines[0][2])
-    seeds = len(next(iter(lines[0][2].values())))
-    heads = [name(alignment) for alignment in alignments]
-    heads += ["difference"] if len(alignments) > 1 else []
+    methods = list(lines[0].values)
+    seeds = len(lines[0].values[methods[0]])
     title = f"{task.name}, {min(settings.train_size, len(task.train))} sentences"
     title += f", mean ± standard deviation of {seeds} seeds" if seeds > 1 else ""
-    width = max(15, *(len(what) for what, _, _ in lines))  # of the first column
-    cell_width = max(18, *(len(head) + 2 for head in heads))
-    head = "".join(f"{head:>{cell_width}}" for head in heads)
-    rows = [f"{title}\n", " " * (width + 14) + head]
-    for what, measure, values in lines:
-        digits = 1 if measure.endswith("%") else 3
-        cells = [cell(values[alignment], digits) for alignment in alignments]
-        if len(alignments) > 1:
-            difference = values[alignments[1]] - values[alignments[0]]
-            cells.append(cell(difference, digits, sign="+"))
-        row = "".join(f"{c:>{cell_width}}" for c in cells)
-        rows.append(f"{what:{width}} {measure:13}{row}")
-    rows.append(
-        "\nECE: expected calibration error, 10 bins. Total MMD: distance between keys "
-        "and\nqueries, summed over layers and heads (unbiased, all tokens pooled)."
-    )
-    if len(alignments) > 1:
-        rows[-1] += f"\nWeight of the alignment loss: {runs[-1]['weight']:g}."
+    heads = [method.title for method in methods]
+    differences = [f"difference of {head}" for head in heads[1:]]
+    if len(differences) == 1:
+        differences = ["difference"]
+    widths = [max(18, len(x)) + 2 for x in heads]
+    widths += [max(24, len(x)) + 2 for x in differences]
+    head = in_columns(heads + differences, widths)
+    width = max(15, *(len(line.test) for line in lines))  # of the first column
+    rows = [f"{title}\n", " " * (width + 17) + head]
+    for line in lines:
+        cells = [cell(values, line.digits) for values in line.values.values()]
+        cells += [difference_cell(line, method) for method in methods[1:]]
+        row = in_columns(cells, widths)
+        rows.append(f"{line.test:{width}} {line.measure:16}{row}")
+    rows.append(NOTES.format(baseline=heads[0]))
+    rows += [in_words(lines, method) for method in methods[1:]]
     return "\n".join(rows)
 
 
-def cell(values, digits, sign=""):
+def in_columns(cells, widths):
+    """Returns a row of right-aligned cells."""
+    return "".join(f"{x:>{width}}" for x, width in zip(cells, widths, strict=True))
+
+
+def cell(values, digits):
     """Writes one number, or mean ± standard deviation of several."""
-    mean = f"{np.mean(values):{sign}.{digits}f}"
+    mean = f"{np.mean(values):.{digits}f}"
     if len(values) == 1:
         return mean
     return f"{mean} ± {np.std(values, ddof=1):.{digits}f}"
 
 
+def difference_cell(line, method):
+    """Writes the mean difference of a method, with its interval."""
+    difference = line.difference(method)
+    mean = f"{np.mean(difference):+.{line.digits}f}"
+    if len(difference) == 1:
+        return mean
+    low, high = comparing.t_interval(difference)
+    return f"{mean} [{low:+.{line.digits}f}, {high:+.{line.digits}f}]"
+
+
+def in_words(lines, method):
+    """Says of each measure whether a method is better, worse or undecided."""
+    baseline = next(iter(lines[0].values))
+    seeds = len(next(iter(lines[0].values.values())))
+    weight = ""
+    if method.alignment:
+        weight = f", weight {method.alignment_weight:g}"
+    said = [f"\n{method.title}{weight}, against {baseline.title}, {seeds} seed(s):"]
+    for test in dict.fromkeys(line.test for line in lines):
+        of_test = [line for line in lines if line.test == test]
+        verdicts = [
+            f"{line.measure.removesuffix(', %')} {line.verdict(method)}"
+            for line in of_test
+        ]
+        said.append(textwrap.fill(f"{test}: {', '.join(verdicts)}.", 88, **INDENTS))
+    expected = len(lines) * (1 - comparing.CONFIDENCE)
+    if seeds > 1:
+        said.append(
+            f"(Of {len(lines)} such intervals about {expected:.0f} misses by chance.)"
+        )
+    return "\n".join(said)
+
+
 def write(task, runs, folder):
     """Writes `table.csv`, the printed table, and `runs.csv`, every single run."""
     lines = measures(task, runs)
-    alignments = list(lines[0][2])
+    methods = list(lines[0].values)
     header = ["test", "measure"]
-    for alignment in alignments:
-        header += [f"{name(alignment)} mean", f"{name(alignment)} std"]
-    rows = []
-    for what, measure, values in lines:
-        row = [what, measure]
-        for alignment in alignments:
-            row.append(float(np.mean(values[alignment])))
-            several = len(values[alignment]) > 1
-            row.append(float(np.std(values[alignment], ddof=1)) if several else "")
-        rows.append(row)
-    write_csv(folder / "table.csv", header, rows)
-    header = ["attention", "weight", "seed", "test", "sentences", *task.measures]
-    header += ["total_mmd", "seconds_per_step"]
+    for method in methods:
+        header += [f"{method.title} {x}" for x in ("mean", "std")]
+    for method in methods[1:]:
+        of = ("difference", "low", "high", "verdict")
+        header += [f"{method.title} {x}" for x in of]
     rows = [
-        [name(run["alignment"]), run["weight"], run["seed"], test]
-        + [len(result["labels"]), *(result[key] for key in task.measures)]
-        + [run["measure"].total, run["seconds_per_step"]]
+        [line.test, line.measure]
+        + [x for values in line.values.values() for x in spread(values)]
+        + [x for method in methods[1:] for x in compared(line, method)]
+        for line in lines
+    ]
+    write_csv(folder / "table.csv", header, rows)
+    write_runs(task, runs, folder / "runs.csv")
+
+
+def spread(values):
+    """Returns mean and, of several, standard deviation."""
+    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else ""
+    return float(np.mean(values)), deviation
+
+
+def compared(line, method):
+    """Returns mean difference, the limits of its interval and what they say."""
+    difference = line.difference(method)
+    low, high = comparing.t_interval(difference)
+    limits = (low, high) if len(difference) > 1 else ("", "")
+    return float(np.mean(difference)), *limits, line.verdict(method)
+
+
+def write_runs(task, runs, file):
+    """Writes what was measured in each run on each test set."""
+    keys = (*reported(task), "scaled_nll")
+    of_run = ("temperature", "seconds_per_step", "cpu_seconds_per_step")
+    header = ["attention", "method", "weight", "seed", "test", "sentences", *keys]
+    header += ["total_mmd", *of_run]
+    rows = [
+        [run["method"].title, run["method"].name, run["method"].alignment_weight]
+        + [run["seed"], test, len(result["labels"]), *(result[key] for key in keys)]
+        + [run["measure"].total, *(run[key] for key in of_run)]
         for run in runs
         for test, result in run["tests"].items()
     ]
-    write_csv(folder / "runs.csv", header, rows)
+    write_csv(file, header, rows)
 
 
 def write_csv(file, header, rows):

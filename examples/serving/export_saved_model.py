@@ -27,13 +27,15 @@ import quiet_tensorflow
 
 quiet_tensorflow.load()
 
+import command_line
 import fetching
-import finetune_bert
 import finetuning
 import keras
+import methods
 import model_card
 import numpy as np
 import predict_saved_model
+import repeated_runs
 
 import keras_align
 
@@ -44,16 +46,16 @@ def parse_arguments(arguments=None):
         description=__doc__.split("\n")[0],
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    add, positive = parser.add_argument, finetune_bert.positive
+    add, positive = parser.add_argument, command_line.positive
     add("--output", type=pathlib.Path, default="exported", help="folder to write")
     add("--model", type=pathlib.Path, help="classifier as .keras; None: train one")
-    add("--alignment", choices=finetune_bert.ALIGNMENTS, default="ct")
-    finetune_bert.add_training_options(add)
+    add("--alignment", choices=(*methods.ALIGNMENTS, "none"), default="ct")
+    command_line.add_training_options(add)
     add("--sequence-length", type=positive, default=48, help="tokens")
     add("--int8", action="store_true", help="quantise the weights")
     options = parser.parse_args(arguments)
     options.task, options.weight, options.data_dir = "movies", None, None
-    finetune_bert.check_options(parser, options)
+    command_line.check_options(parser, options)
     return options
 
 
@@ -61,7 +63,7 @@ def main(arguments=None):
     """Trains or loads, exports and checks as the command line asks."""
     options = parse_arguments(arguments)
     try:
-        task = finetune_bert.load_task(options)
+        task = command_line.load_task(options)
         get = train if options.model is None else load
         model, tests, facts = get(task, options)
         options.output.mkdir(parents=True, exist_ok=True)
@@ -80,10 +82,11 @@ def main(arguments=None):
 
 def train(task, options):
     """Returns a trained classifier, its results by what it computes in, and facts."""
-    settings = finetune_bert.choose_settings(options, task)
-    run = finetuning.run_one(task, options.alignment, 0, settings)
-    tests = {settings.precision: run["tests"]}
-    return run["model"], tests, model_card.facts(task, run["model"], tests, settings)
+    settings = command_line.choose_settings(options, task)
+    name = "soft" if options.alignment == "none" else options.alignment
+    runs = repeated_runs.RepeatedRuns(task, methods.METHODS[name], settings)
+    tests = {settings.precision: runs.run(0)["tests"]}
+    return runs.model, tests, model_card.facts(task, runs.model, tests, settings)
 
 
 def load(task, options):

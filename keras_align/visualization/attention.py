@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from keras_align.validation import checks
 from keras_align.visualization.panels import (
     AS_IT_IS,
     GREY,
@@ -23,10 +24,16 @@ def plot_attention(
     scores: Any,
     query_tokens: Sequence[str],
     key_tokens: Sequence[str] | None = None,
+    special_tokens: Sequence[str] = (),
+    gamma: float = 1.0,
+    difference: bool = False,
 ) -> Any:
     """Draws attention weights over the words as heat maps with one colour scale.
 
     Each row shows how much one query looks at every key; its weights sum to one.
+    Tokens such as [CLS] often take most of it. With `special_tokens` the scale ends at
+    the largest weight of the other columns, so that these are seen, too; what exceeds
+    it has the colour of its end. With `gamma` below 1 small weights are darker.
 
     Args:
         scores: The weights: a dictionary from the title of a panel to an array of
@@ -35,13 +42,19 @@ def plot_attention(
         query_tokens: List of `T` strings, the words of the rows.
         key_tokens: List of `S` strings, the words of the columns. Defaults to
             `query_tokens`, as in self-attention.
+        special_tokens: List of strings, the key tokens whose columns do not count for
+            the colour scale. Defaults to none.
+        gamma: Float, positive. Power of the weight to which colours are proportional,
+            but for those of `difference`. Defaults to `1.0`.
+        difference: Bool, whether a further panel shows the second entry minus the
+            first, in colours of their own around 0. Defaults to `False`.
 
     Returns:
         A `matplotlib.figure.Figure` with one panel per entry or head.
 
     Raises:
-        ValueError: If scores and tokens do not fit, or scores are negative or not
-            finite.
+        ValueError: If scores and tokens do not fit, scores are negative or not
+            finite, or there is no second entry for `difference`.
 
     Example:
 
@@ -52,6 +65,33 @@ def plot_attention(
     key_tokens = query_tokens if key_tokens is None else key_tokens
     _check_tokens("query_tokens", query_tokens)
     _check_tokens("key_tokens", key_tokens)
+    checks.positive("gamma", gamma)
+    scores = _read_scores(scores, query_tokens, key_tokens)
+    changes = _difference(scores) if difference else {}
+    width, height, left = _panel_size(query_tokens, key_tokens)
+    columns = count_columns(len(scores) + len(changes))
+    bars = (1.0 + len(changes)) / columns  # inches of a panel
+    figure, panels = make_figure(
+        [*scores, *changes], "plot_attention", width + bars, height, left + bars
+    )
+    panels = [axes for (axes,) in panels]
+    counted = _counted_columns(key_tokens, special_tokens)
+    _draw(figure, panels[: len(scores)], scores, counted, gamma)
+    if changes:
+        _draw(figure, panels[len(scores) :], changes, counted)
+    for axes in panels:
+        axes.set_xticks(range(len(key_tokens)), key_tokens, rotation=90, **AS_IT_IS)
+        axes.set_yticks(range(len(query_tokens)), query_tokens, **AS_IT_IS)
+        axes.tick_params(length=0, labelsize=TOKEN_SIZE)
+        axes.spines[:].set_visible(False)
+        axes.set_xlabel("keys", color=GREY)
+    for axes in panels[::columns]:
+        axes.set_ylabel("queries", color=GREY)
+    return figure
+
+
+def _read_scores(scores, query_tokens, key_tokens):
+    """Returns a dictionary from titles to checked arrays of shape (T, S)."""
     if not isinstance(scores, dict):
         heads = np.asarray(ops.convert_to_numpy(scores))
         if heads.ndim != 3:
@@ -60,29 +100,50 @@ def plot_attention(
                 f"Received: scores.shape={heads.shape}"
             )
         scores = {f"head {n}": head for n, head in enumerate(heads)}
-    scores = {
+    return {
         title: _check_scores(title, matrix, query_tokens, key_tokens)
         for title, matrix in check_panels(scores, "scores").items()
     }
-    width, height, left = _panel_size(query_tokens, key_tokens)
-    bar = 1.0 / count_columns(len(scores))  # inches of a panel
-    figure, panels = make_figure(
-        list(scores), "plot_attention", width + bar, height, left + bar
+
+
+def _difference(scores):
+    """Returns the second of the weights minus the first, by its title."""
+    if len(scores) < 2:
+        raise ValueError(
+            "`difference` needs two entries of `scores`. Received: difference=True "
+            f"and scores of {list(scores)}"
+        )
+    (first, before), (second, after) = list(scores.items())[:2]
+    return {f"{second} - {first}": after - before}
+
+
+def _counted_columns(key_tokens, special_tokens):
+    """Returns which columns count for the colour scale: all, if all are special."""
+    counted = np.array([token not in special_tokens for token in key_tokens], bool)
+    return counted if counted.any() else ~counted
+
+
+def _draw(figure, panels, matrices, counted, gamma=None):
+    """Draws weights, or without `gamma` differences, with one colour scale."""
+    colors = require("matplotlib.colors", "plot_attention")
+    values = np.stack(list(matrices.values()))
+    largest = np.abs(values[:, :, counted]).max() or 1.0
+    if gamma is None:
+        norm, colours = colors.Normalize(-largest, largest), "RdBu_r"
+        label = "difference of weights"
+    else:
+        norm, colours = colors.PowerNorm(gamma, 0.0, largest, clip=True), "Blues"
+        label = "attention weight" + (f" (power {gamma:g})" if gamma != 1.0 else "")
+    for axes, matrix in zip(panels, values, strict=True):
+        image = axes.imshow(matrix, cmap=colours, norm=norm, aspect="auto")
+    above, below = values.max() > norm.vmax, values.min() < norm.vmin
+    extend = ("both" if below else "max") if above else "min" if below else "neither"
+    bar = figure.colorbar(
+        image, ax=panels, shrink=0.6, aspect=30, pad=0.02, extend=extend
     )
-    largest = max(matrix.max() for matrix in scores.values())
-    for (axes,), matrix in zip(panels, scores.values(), strict=True):
-        image = axes.imshow(matrix, cmap="Blues", vmin=0.0, vmax=largest, aspect="auto")
-        axes.set_xticks(range(len(key_tokens)), key_tokens, rotation=90, **AS_IT_IS)
-        axes.set_yticks(range(len(query_tokens)), query_tokens, **AS_IT_IS)
-        axes.tick_params(length=0, labelsize=TOKEN_SIZE)
-        axes.spines[:].set_visible(False)
-        axes.set_xlabel("keys", color=GREY)
-    for (axes,) in panels[:: count_columns(len(scores))]:
-        axes.set_ylabel("queries", color=GREY)
-    bar = figure.colorbar(image, ax=figure.axes, shrink=0.6, aspect=30, pad=0.02)
-    bar.set_label("attention weight", color=GREY)
+    label += "" if counted.all() else "; scale without special tokens"
+    bar.set_label(label, color=GREY)
     bar.outline.set_visible(False)
-    return figure
 
 
 def _panel_size(query_tokens, key_tokens):

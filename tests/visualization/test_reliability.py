@@ -40,7 +40,7 @@ def measured(labels, probabilities, num_bins, weights=None):
 
 
 @pytest.mark.parametrize("classes, num_bins", [(2, 10), (2, 15), (5, 10), (30, 7)])
-def test_the_solid_bars_are_the_accuracy_and_the_light_ones_the_gap(classes, num_bins):
+def test_solid_bars_are_the_accuracy_and_outlines_the_confidence(classes, num_bins):
     labels, probabilities = predictions(classes)
     weights = np.random.default_rng(0).integers(1, 4, len(labels))
     figure = visualization.plot_reliability(
@@ -49,17 +49,19 @@ def test_the_solid_bars_are_the_accuracy_and_the_light_ones_the_gap(classes, num
     diagram, shares = figure.axes
     expected = measured(labels, probabilities, num_bins, weights)
     accuracy, confidence, share = np.transpose(list(expected.values()))
-    bars, gaps = diagram.containers
-    for bar, gap, m in zip(bars, gaps, expected, strict=True):
-        assert not bar.get_hatch() and not gap.get_hatch()
-        assert bar.get_alpha() is None and gap.get_alpha() < 0.5
+    bars, outlines = diagram.containers
+    for bar, outline, m in zip(bars, outlines, expected, strict=True):
+        assert bar.get_alpha() is None and bar.get_facecolor()[3] == 1.0
+        assert outline.get_facecolor()[3] == 0.0 and outline.get_edgecolor()[3] == 1.0
+        assert outline.get_zorder() > bar.get_zorder()
         left, right = bar.get_x(), bar.get_x() + bar.get_width()
-        assert m / num_bins < left < right <= gap.get_x() + 1e-9  # beside each other
-        assert gap.get_x() + gap.get_width() < (m + 1) / num_bins
-    np.testing.assert_allclose([bar.get_y() for bar in bars], 0.0)
-    np.testing.assert_allclose([bar.get_height() for bar in bars], accuracy, rtol=1e-5)
-    ends = [(gap.get_y(), gap.get_y() + gap.get_height()) for gap in gaps]
-    np.testing.assert_allclose(ends, np.stack([accuracy, confidence], -1), rtol=1e-5)
+        assert m / num_bins < left < right < (m + 1) / num_bins
+        assert (outline.get_x(), outline.get_width()) == (left, bar.get_width())
+    for drawn, heights in ((bars, accuracy), (outlines, confidence)):
+        np.testing.assert_allclose([bar.get_y() for bar in drawn], 0.0)
+        np.testing.assert_allclose(
+            [bar.get_height() for bar in drawn], heights, rtol=1e-5
+        )
     heights = [bar.get_height() for bar in shares.containers[0]]
     np.testing.assert_allclose([h for h in heights if h > 0], share, rtol=1e-5)
     error = np.sum(share * np.abs(accuracy - confidence))
@@ -97,7 +99,7 @@ def test_legend_and_titles_lie_inside_the_figure(count):
     assert [text.get_text() for text in legend.get_texts()] == [
         "accuracy = confidence",
         "accuracy",
-        "from accuracy to confidence",
+        "mean confidence",
     ]
     assert len(figure.axes) == 2 * count
     titles = [axes.title for axes in figure.axes[::2]]

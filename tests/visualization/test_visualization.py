@@ -139,6 +139,45 @@ def test_attention_of_heads_and_of_cross_attention():
     assert len(figure.axes[0].get_yticklabels()) == 5
 
 
+def test_special_tokens_do_not_set_the_scale_of_attention():
+    weights = np.full((5, 5), 0.05)
+    weights[:, 0] = 0.8
+    tokens = ["[CLS]", *WORDS[1:]]
+    figure = visualization.plot_attention(
+        {"a": weights}, tokens, special_tokens=("[CLS]", "[SEP]")
+    )
+    axes, bar = figure.axes
+    assert axes.images[0].get_clim() == (0.0, pytest.approx(0.05))
+    np.testing.assert_allclose(axes.images[0].get_array(), weights, rtol=1e-6)
+    assert bar.get_ylabel() == "attention weight; scale without special tokens"
+    assert axes.images[0].colorbar.extend == "max"
+    root = visualization.plot_attention({"a": weights}, tokens, gamma=0.5)
+    assert root.axes[0].images[0].norm(0.2) == pytest.approx(0.5)  # 0.8 is the largest
+    assert root.axes[1].get_ylabel() == "attention weight (power 0.5)"
+    with pytest.raises(ValueError, match="`gamma` must be"):
+        visualization.plot_attention({"a": weights}, tokens, gamma=0)
+    whole = visualization.plot_attention({"a": weights}, tokens, special_tokens=tokens)
+    assert whole.axes[0].images[0].get_clim() == (0.0, pytest.approx(0.8))
+
+
+def test_the_difference_of_attention_has_colours_around_zero():
+    first, second = random_weights(5, 5), np.eye(5)
+    scores = {"soft": first, "ct": second, "mmd": first}
+    figure = visualization.plot_attention(scores, WORDS, difference=True)
+    panels = figure.axes[:4]
+    assert [axes.get_title() for axes in panels] == [*scores, "ct - soft"]
+    (image,) = panels[3].images
+    np.testing.assert_allclose(image.get_array(), second - first, atol=1e-6)
+    largest = np.abs(second - first).max()
+    assert image.get_clim() == pytest.approx((-largest, largest))
+    assert [axes.get_ylabel() for axes in figure.axes[4:]] == [
+        "attention weight",
+        "difference of weights",
+    ]
+    with pytest.raises(ValueError, match=r"`difference` needs two.*\['soft'\]"):
+        visualization.plot_attention({"soft": first}, WORDS, difference=True)
+
+
 @pytest.mark.parametrize(
     "scores, message",
     [

@@ -1,0 +1,108 @@
+"""Options that scripts which fine-tune share, and what they stand for."""
+
+import argparse
+import dataclasses
+import math
+import pathlib
+import sys
+
+import fetching
+import finetuning
+import glue
+import keras
+import own_sentences
+import sentences
+
+TOKENS_OF_REVIEWS = 32  # four of five movie reviews fit as a whole
+
+
+def positive(text):
+    """Reads a positive integer."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a positive integer, not {text!r}")
+    return int(text)
+
+
+def add_training_options(add):
+    """Adds to a parser what says how a classifier is trained, and on what."""
+    own = "your own CSV file: columns text, label"
+    add("--data", type=pathlib.Path, metavar="FILE.csv", help=own)
+    other = "test set of another domain for --data: the same columns and classes"
+    add("--out-of-domain", type=pathlib.Path, metavar="FILE.csv", help=other)
+    add("--preset", help="keras-nlp preset or local folder; None: MiniLM")
+    add("--precision", default="float32", help="dtype policy, as mixed_bfloat16")
+    add_regime(add)
+
+
+def add_regime(add):
+    """Adds to a parser how long and how fast a classifier is trained."""
+    add("--train-size", type=positive, default=1344, help="sentences trained on")
+    add("--test-size", type=positive, default=400, help="most per test set")
+    add("--epochs", type=positive, default=2)
+    add("--batch-size", type=positive, default=16)
+    rate = "highest rate; it falls linearly to zero"
+    add("--learning-rate", type=float, default=1.5e-4, help=rate)
+    share = "share of the steps in which rate and alignment weight rise"
+    add("--warm-up", type=float, default=0.1, help=share)
+
+
+def check_options(parser, options):
+    """Refuses what cannot work before anything is fetched or computed."""
+    if options.data and options.task != "movies":
+        parser.error("--data defines a task of its own: leave out --task")
+    if options.out_of_domain and not options.data:
+        parser.error("--out-of-domain needs --data, the sentences to train on")
+    if options.task != "movies" and not options.data_dir:
+        parser.error(
+            f"--task {options.task} needs --data-dir, the folder of the files of "
+            "the GLUE benchmark (gluebenchmark.com/tasks)"
+        )
+    check_regime(parser, options)
+    if options.weight is not None and not 0 <= options.weight < math.inf:
+        parser.error(f"--weight must be a number >= 0, not {options.weight}")
+    try:
+        keras.dtype_policies.get(options.precision)
+    except (ValueError, TypeError):
+        parser.error(f"--precision must be a dtype policy, not {options.precision!r}")
+
+
+def check_regime(parser, options):
+    """Refuses rates and shares that are none."""
+    if not 0 < options.learning_rate < math.inf:
+        parser.error(f"--learning-rate must be positive, not {options.learning_rate}")
+    if not 0 <= options.warm_up < 1:
+        parser.error(f"--warm-up must be in [0, 1), not {options.warm_up}")
+
+
+def load_task(options):
+    """Returns the `sentences.Task` that the options name."""
+    if options.data:
+        task = own_sentences.own_sentences(
+            options.data, options.test_size, options.out_of_domain
+        )
+    elif options.task != "movies":
+        task = glue.glue_task(options.task, options.data_dir, options.test_size)
+    else:
+        folder = fetching.rated_sentences()
+        task = sentences.rated_sentences(folder, options.test_size)
+    few = task.validation.first(options.test_size)  # for the temperature alone
+    return dataclasses.replace(task, validation=few)
+
+
+def choose_settings(options, task):
+    """Returns the `finetuning.Settings` that the options name."""
+    preset = options.preset or fetching.minilm()
+    length = options.sequence_length
+    if length is None and not options.data and options.task == "movies":
+        length = TOKENS_OF_REVIEWS
+    return finetuning.Settings(
+        preset=preset,
+        precision=options.precision,
+        sequence_length=length or finetuning.suitable_length(task, preset),
+        train_size=options.train_size,
+        batch_size=options.batch_size,
+        epochs=options.epochs,
+        learning_rate=options.learning_rate,
+        warm_up=options.warm_up,
+        verbose=1 if sys.stdout.isatty() else 2,
+    )

@@ -1,0 +1,75 @@
+"""Paired differences over seeds: their intervals, and what can be said of them."""
+
+import numpy as np
+from scipy import stats
+
+CONFIDENCE = 0.95
+MOST_SEEDS = 100  # more are not counted
+
+
+def t_interval(differences):
+    """Returns the limits of the 95% interval of the mean, by Student's t.
+
+    NaN if there is one difference alone.
+    """
+    mean, count = np.mean(differences), len(differences)
+    if count < 2:
+        return np.nan, np.nan
+    half = _half_width(np.std(differences, ddof=1), count)
+    return float(mean - half), float(mean + half)
+
+
+def bootstrap_interval(differences, resamples=10_000, seed=0):
+    """Returns the limits of the 95% percentile bootstrap interval of the mean.
+
+    Differences are drawn with replacement `resamples` times. NaN if there is one alone.
+    """
+    differences = np.asarray(differences, float)
+    count = len(differences)
+    if count < 2:
+        return np.nan, np.nan
+    rows = np.random.default_rng(seed).integers(count, size=(resamples, count))
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(differences[rows].mean(axis=1), [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def seeds_to_decide(differences):
+    """Returns how many seeds would decide about a mean difference of this size.
+
+    That is the smallest number with which half of the t interval, with the standard
+    deviation of these differences, is less than their mean; more than are there, and
+    `None` above `MOST_SEEDS` or if it cannot be known.
+    """
+    if len(differences) < 2:
+        return None
+    mean, deviation = abs(np.mean(differences)), np.std(differences, ddof=1)
+    for count in range(len(differences) + 1, MOST_SEEDS + 1):
+        if _half_width(deviation, count) < mean:
+            return count
+    return None
+
+
+def verdict(differences, interval, larger_is_better):
+    """Returns "better", "worse", "the same" or "undecided", with what would decide.
+
+    Args:
+        differences: Array, one number for each seed.
+        interval: Tuple, the limits of the interval of their mean.
+        larger_is_better: Bool, whether a positive difference is an improvement.
+    """
+    low, high = interval
+    if not np.any(differences):
+        return "the same"
+    if low > 0 or high < 0:
+        return "better" if (low > 0) == larger_is_better else "worse"
+    if len(differences) < 2:
+        return "undecided (one seed shows no spread)"
+    count = seeds_to_decide(differences)
+    number = f"more than {MOST_SEEDS}" if count is None else f"about {count}"
+    return f"undecided ({number} seeds would decide)"
+
+
+def _half_width(deviation, count):
+    quantile = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1)
+    return quantile * deviation / count**0.5

@@ -1,0 +1,70 @@
+"""The methods that `finetune_bert.py` and `benchmarks/fine_tuning.py` compare."""
+
+import dataclasses
+
+from keras_align.alignments import get_alignment
+
+MATCHED = "covariance"  # the moments that the alignments start from
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """How a classifier is fine-tuned.
+
+    Args:
+        name: String, its key in `METHODS`.
+        alignment: String, as in `keras_align.align_model`, or `None` for soft
+            attention.
+        weight: Float, factor of the alignment loss, or `None` for the alignment's own.
+        matched: `"mean"` or `"covariance"`, the moments of keys and queries that
+            `keras_align.match_moments` makes equal before training, or `None`.
+        label_smoothing: Float in [0, 1), as in
+            `keras.losses.CategoricalCrossentropy`.
+    """
+
+    name: str
+    alignment: str | None = None
+    weight: float | None = None
+    matched: str | None = None
+    label_smoothing: float = 0.0
+
+    @property
+    def title(self):
+        """What the method is called in tables and pictures."""
+        if self.alignment:
+            return f"alignment ({self.alignment})"
+        return TITLES.get(self.name, self.name)
+
+    @property
+    def alignment_weight(self):
+        """The factor of the alignment loss as a float, 0 without an alignment."""
+        if self.alignment is None:
+            return 0.0
+        own = get_alignment(self.alignment).default_weight
+        return own if self.weight is None else self.weight
+
+    def with_weight(self, weight):
+        """Returns the method with another factor of its alignment loss, if it has one.
+
+        `None` changes nothing.
+        """
+        if weight is None or self.alignment is None:
+            return self
+        return dataclasses.replace(self, weight=weight)
+
+
+TITLES = {
+    "soft": "soft attention",
+    "matched": "matched moments",
+    "label_smoothing": "label smoothing",
+}
+ALIGNMENTS = ("ct", "gan", "ot", "mmd")
+METHODS = {
+    method.name: method
+    for method in (
+        Method("soft"),
+        Method("matched", matched=MATCHED),
+        Method("label_smoothing", label_smoothing=0.1),
+        *(Method(name, alignment=name, matched=MATCHED) for name in ALIGNMENTS),
+    )
+}

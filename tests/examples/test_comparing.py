@@ -1,0 +1,56 @@
+"""Intervals against values by hand, and what is said of them."""
+
+import comparing
+import numpy as np
+import pytest
+
+# Mean 2, standard deviation 1; t of 97.5% is 4.3027 with two degrees of freedom.
+DIFFERENCES = np.array([1.0, 2.0, 3.0])
+
+
+def test_t_interval():
+    half = 4.302653 / 3**0.5
+    assert comparing.t_interval(DIFFERENCES) == pytest.approx((2 - half, 2 + half))
+    assert np.isnan(comparing.t_interval([1.0])).all()
+
+
+def test_bootstrap_interval():
+    """Of two values the mean is low, half way or high in 1, 2 and 1 of 4 samples."""
+    assert comparing.bootstrap_interval([0.0, 1.0]) == (0.0, 1.0)
+    draw = np.random.default_rng(3)
+    many = draw.normal(5.0, 2.0, 400)
+    low, high = comparing.bootstrap_interval(many)
+    mean, half = many.mean(), 1.96 * many.std() / 20
+    assert (low, high) == pytest.approx((mean - half, mean + half), abs=0.02)
+    assert comparing.bootstrap_interval(many) == (low, high)  # seeded
+    assert comparing.bootstrap_interval(many, seed=1) != (low, high)
+    assert np.isnan(comparing.bootstrap_interval([1.0])).all()
+
+
+def test_seeds_to_decide():
+    """Half widths of the interval by hand: t / sqrt(n) at a deviation of 1."""
+    # 2.4842, 1.5912, 1.2417, 1.0494, 0.9248 for n = 3 to 7
+    shifted = DIFFERENCES - 1.0  # mean 1
+    assert comparing.seeds_to_decide(shifted) == 7
+    assert comparing.seeds_to_decide(DIFFERENCES) == 4
+    assert comparing.seeds_to_decide(DIFFERENCES - 2.0) is None
+    assert comparing.seeds_to_decide(DIFFERENCES - 1.9) is None  # 387
+    assert comparing.seeds_to_decide([1.0]) is None
+
+
+@pytest.mark.parametrize(
+    "differences, larger_is_better, words",
+    [
+        (DIFFERENCES + 8.0, True, "better"),
+        (DIFFERENCES + 8.0, False, "worse"),
+        (-DIFFERENCES - 8.0, False, "better"),
+        (-DIFFERENCES - 8.0, True, "worse"),
+        (DIFFERENCES - 1.0, True, "undecided (about 7 seeds would decide)"),
+        (DIFFERENCES - 2.0, True, "undecided (more than 100 seeds would decide)"),
+        (np.zeros(3), True, "the same"),
+        (np.array([4.0]), True, "undecided (one seed shows no spread)"),
+    ],
+)
+def test_verdict(differences, larger_is_better, words):
+    interval = comparing.t_interval(differences)
+    assert comparing.verdict(differences, interval, larger_is_better) == words
