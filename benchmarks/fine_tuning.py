@@ -31,6 +31,7 @@ import command_line
 import fetching
 import fine_tuning_tables
 import finetuning
+import keras
 import methods
 import repeated_runs
 import sentences
@@ -38,7 +39,7 @@ import typos
 
 OUTPUT = ROOT / "benchmarks" / "results" / "fine_tuning.csv"
 REGIME = ("train_size", "test_size", "epochs", "batch_size", "sequence_length")
-REGIME += ("learning_rate", "warm_up")
+REGIME += ("learning_rate", "warm_up", "backend")
 KEY = ("method", "weight", "matched", "seed", *REGIME)
 SCORES = ("accuracy", "ece", "nll", "scaled_ece", "scaled_nll")
 TESTS = (*sentences.DOMAINS, "movies" + typos.SUFFIX)
@@ -55,6 +56,7 @@ def key_of(method, seed, settings, test_size):
         "matched": method.matched or "",
         "seed": seed,
         "test_size": test_size,
+        "backend": keras.backend.backend(),
     }
     regime = dataclasses.asdict(settings)
     return tuple(str(named.get(column, regime.get(column))) for column in KEY)
@@ -148,9 +150,10 @@ def main(arguments=None):
     task = sentences.rated_sentences(fetching.rated_sentences(), size)
     few = task.validation.first(size)
     task = typos.with_typos(dataclasses.replace(task, validation=few))
+    options = set(REGIME) - {"test_size", "backend"}
     settings = finetuning.Settings(
         fetching.minilm(),
-        **{name: getattr(arguments, name) for name in REGIME if name != "test_size"},
+        **{name: getattr(arguments, name) for name in options},
         jit_compile=not arguments.no_jit,
         verbose=0,
     )

@@ -90,30 +90,32 @@ def main(arguments=None):
     except (fetching.FetchError, OSError, ValueError) as error:
         sys.exit(f"error: {error}")
     announce(task, settings, options)
-    runs, before, looks = compare(task, settings, options)
+    runs, before, snapshots = compare(task, settings, options)
     print("\n" + tables.text(task, runs, settings))
     tables.write(task, runs, options.output)
     first = [run for run in runs if run["seed"] == 0]
-    pictures.draw(first, before, looks, options.output)
+    pictures.draw(first, before, snapshots, options.output)
     minutes = (time.perf_counter() - begin) / 60
     print(f"\nTable and pictures: {options.output}. It took {minutes:.1f} minutes.")
 
 
 def compare(task, settings, options):
-    """Returns all runs, and the `Look`s before and after the first run of each."""
-    runs, before, looks = [], None, []
+    """Returns all runs, and the `Snapshot`s before and after the first run of each."""
+    runs, before, snapshots = [], None, []
     count = len(options.methods) * options.seeds
     for method in options.methods:
         repeated = repeated_runs.RepeatedRuns(task, method, settings)
-        before = before or pictures.look(repeated.model, task, settings)
+        before = before or pictures.snapshot(repeated.model, task, settings)
         for seed in range(options.seeds):
             number = f"[{len(runs) + 1}/{count}]"
             print(f"\n{number} {method.title}, seed {seed}", flush=True)
             runs.append(repeated.run(seed))
             if seed == 0:
                 measure = runs[-1]["measure"]
-                looks.append(pictures.look(repeated.model, task, settings, measure))
-    return runs, before, looks
+                snapshots.append(
+                    pictures.snapshot(repeated.model, task, settings, measure)
+                )
+    return runs, before, snapshots
 
 
 def announce(task, settings, options):

@@ -11,7 +11,7 @@ from keras_align import diagnostics, visualization
 
 
 @dataclasses.dataclass(frozen=True)
-class Look:
+class Snapshot:
     """What the pictures need of a model at one time.
 
     Args:
@@ -30,8 +30,8 @@ class Look:
     special: tuple
 
 
-def look(model, task, settings, measure=None):
-    """Returns the `Look` of a model, on sentences of the first test set.
+def snapshot(model, task, settings, measure=None):
+    """Returns the `Snapshot` of a model, on sentences of the first test set.
 
     Args:
         model: The classifier.
@@ -54,10 +54,10 @@ def look(model, task, settings, measure=None):
         for record in diagnostics.record_attention(model, sentence).values()
     ]
     special = tuple(model.preprocessor.tokenizer.special_tokens)
-    return Look(measure.values, points, scores, words, special)
+    return Snapshot(measure.values, points, scores, words, special)
 
 
-def draw(runs, before, looks, folder):
+def draw(runs, before, snapshots, folder):
     """Writes the three pictures of the runs with one seed into `folder`.
 
     `query_key.png` and `attention.png` show one head: the one whose keys and
@@ -66,18 +66,18 @@ def draw(runs, before, looks, folder):
 
     Args:
         runs: List of what `RepeatedRuns.run` returned, one for each method.
-        before: The `Look` of the first method's model before training.
-        looks: List of the `Look`s after these runs.
+        before: The `Snapshot` of the first method's model before training.
+        snapshots: List of the `Snapshot`s after these runs.
         folder: Path.
     """
-    distances = looks[0].distances
+    distances = snapshots[0].distances
     layer, head = typical_head(distances)
     where = (
         f"layer {layer + 1} of {len(distances)}, head {head + 1} of "
         f"{distances.shape[1]} (counted from 1)"
     )
     titles = [run["method"].title for run in runs]
-    named = {"before training": before} | dict(zip(titles, looks, strict=True))
+    named = {"before training": before} | dict(zip(titles, snapshots, strict=True))
     points = {}
     for title, each in named.items():
         queries, keys = (x[:, head] for x in each.points[layer])
@@ -85,20 +85,20 @@ def draw(runs, before, looks, folder):
     figure = visualization.plot_query_key(points)
     figure.suptitle(f"t-SNE of queries and keys: {where}")
     figure.savefig(folder / "query_key.png", dpi=150)
-    draw_attention(runs, looks, layer, head, where, folder)
+    draw_attention(runs, snapshots, layer, head, where, folder)
     draw_reliability(runs, folder)
 
 
-def draw_attention(runs, looks, layer, head, where, folder):
+def draw_attention(runs, snapshots, layer, head, where, folder):
     """Writes `attention.png`: the first method, the first aligned one, the change."""
     methods = [run["method"] for run in runs]
     others = [n for n, method in enumerate(methods) if n and method.alignment]
     others = (others or list(range(1, len(methods))))[:1]
-    scores = {methods[n].title: looks[n].scores[layer][head] for n in (0, *others)}
+    scores = {methods[n].title: snapshots[n].scores[layer][head] for n in (0, *others)}
     figure = visualization.plot_attention(
         scores,
-        looks[0].words,
-        special_tokens=looks[0].special,
+        snapshots[0].words,
+        special_tokens=snapshots[0].special,
         gamma=0.5,
         difference=len(scores) > 1,
     )

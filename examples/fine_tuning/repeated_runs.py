@@ -76,12 +76,21 @@ class RepeatedRuns:
         """Matches moments and aligns, as the method says."""
         method, self.aligned = self.method, []
         if method.matched:
-            few = {name: x[: self.settings.matching] for name, x in self.inputs.items()}
-            keras_align.match_moments(self.model, few, moments=method.matched)
+            self._match_moments()
         if method.alignment:
             weight = method.alignment_weight
             keras_align.align_model(self.model, method.alignment, weight)
             self.aligned = [found.layer for found in find_attention(self.model)[0]]
+
+    def _match_moments(self):
+        """Matches moments; an alignment does without them where that is impossible."""
+        few = {name: x[: self.settings.matching] for name, x in self.inputs.items()}
+        try:
+            keras_align.match_moments(self.model, few, moments=self.method.matched)
+        except ValueError as error:
+            if not self.method.alignment:
+                raise
+            print(f"{self.method.title} starts without matched moments: {error}")
 
     def reset(self, seed):
         """Restores the first weights; draws anew what a seed decides."""

@@ -335,6 +335,39 @@ def test_own_sentences_says_what_it_leaves_out(tmp_path, capsys):
     assert "2 of 42 rows repeat" in said and "1 of them with another label" in said
 
 
+def test_sentences_of_another_domain(tmp_path, capsys):
+    file = write_csv(tmp_path / "own.csv", own_rows())
+    known = own_rows()[0]
+    rows = [("new, good", "yes"), (known[0].upper(), "no"), ("new, bad", "no")]
+    other = write_csv(tmp_path / "other.csv", rows)
+    task = own_sentences.own_sentences(file, 6, out_of_domain=other)
+    assert list(task.tests) == ["held out", "other.csv"]
+    test = task.tests["other.csv"]
+    assert dict(zip(test.columns[0], test.labels.tolist(), strict=True)) == {
+        "new, good": 1,
+        "new, bad": 0,
+    }
+    assert "1 texts of" in capsys.readouterr().out
+    many = write_csv(tmp_path / "many.csv", [(f"new {n}", "no") for n in range(9)])
+    tests = own_sentences.own_sentences(file, 6, out_of_domain=many).tests
+    assert len(tests["many.csv"]) == 6
+
+
+@pytest.mark.parametrize(
+    "rows, message",
+    [
+        ([("new", "yes"), ("newer", "maybe")], r"\['no', 'yes'\].*\['maybe'\].*other"),
+        (own_rows()[:5], "none of 5 in out_of_domain=.*other.csv"),
+        ([("new", "")], "row 1 of .*other.csv"),
+    ],
+)
+def test_other_domains_that_are_refused(tmp_path, rows, message):
+    file = write_csv(tmp_path / "own.csv", own_rows())
+    other = write_csv(tmp_path / "other.csv", rows)
+    with pytest.raises(ValueError, match=message):
+        own_sentences.own_sentences(file, out_of_domain=other)
+
+
 def test_own_sentences_refuses_what_the_csv_module_cannot_read(tmp_path):
     rows = [*own_rows(), ("word " * 40000, "yes")]
     with pytest.raises(ValueError, match="Expected a CSV file.*field larger"):

@@ -126,3 +126,17 @@ def test_scores(classes):
     assert scores["matthews"] == pytest.approx(covariance / variances**0.5)
     likelihood = np.log(probabilities[np.arange(50), labels]).mean()
     assert scores["nll"] == pytest.approx(-likelihood, rel=1e-5)
+
+
+def test_an_alignment_does_without_moments_that_cannot_be_matched(
+    tiny_task, settings, monkeypatch, capsys
+):
+    def refuse(*args, **kwargs):
+        raise ValueError("no attention layer can be matched")
+
+    monkeypatch.setattr(repeated_runs.keras_align, "match_moments", refuse)
+    runs = repeated_runs.RepeatedRuns(tiny_task, methods.METHODS["mmd"], settings)
+    assert len(runs.aligned) == 1
+    assert "without matched moments: no attention layer" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="can be matched"):
+        repeated_runs.RepeatedRuns(tiny_task, methods.METHODS["matched"], settings)
