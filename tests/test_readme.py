@@ -12,7 +12,7 @@ import keras_align
 pytestmark = pytest.mark.backends("tensorflow")
 
 README = pathlib.Path(__file__).parents[1] / "README.md"
-FUNCTIONAL, BERT, EXPORT, DEVICES, SERVED, OWN, CHOICES = re.findall(
+FUNCTIONAL, BERT, EXPORT, MATCHED, DEVICES, SERVED, OWN, CHOICES = re.findall(
     r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL
 )
 
@@ -30,6 +30,17 @@ def test_functional_model_and_export(tmp_path, monkeypatch):
     exec("import keras_align\n" + EXPORT, names)
     assert (tmp_path / "model.keras").exists()
     assert (tmp_path / "served_model" / "saved_model.pb").exists()
+
+
+def test_moments_are_matched():
+    model, inputs = small_encoder(), np.random.default_rng(0).normal(size=(256, 4, 8))
+    before = model.get_weights()
+    exec(
+        MATCHED,
+        {"keras_align": keras_align, "classifier": model, "sentences": inputs}
+        | {"inputs": inputs},
+    )
+    assert all(map(np.array_equal, before, model.get_weights()))
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ def inference_graph(model):
 
 
 @every_layer
-@pytest.mark.parametrize("alignment", [*contracts.ALIGNMENTS, None])
+@pytest.mark.parametrize("alignment", slow_but(["ct"], [*contracts.ALIGNMENTS, None]))
 @pytest.mark.parametrize("call", [{}, {"use_causal_mask": True}], ids=["all", "causal"])
 def test_inference_graph_has_the_operations_of_keras(subject, alignment, call):
     def model(layer):

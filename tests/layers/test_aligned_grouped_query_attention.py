@@ -14,7 +14,7 @@ every_alignment = pytest.mark.parametrize("alignment", [*contracts.ALIGNMENTS, N
 
 
 @pytest.mark.slow_on("jax")
-@contracts.every_case
+@contracts.few_cases
 def test_contract(contract, alignment):
     contract(GROUPED_QUERY, alignment)
 

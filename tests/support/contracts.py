@@ -180,14 +180,18 @@ CONTRACT = (
 )
 
 
-def _case(contract, alignment):
-    long = BACKEND == "jax" and contract is fits and alignment not in ("mmd", None)
-    marks = [pytest.mark.slow] if long else []
-    name = f"{contract.__name__}-{alignment}"
-    return pytest.param(contract, alignment, marks=marks, id=name)
+def _cases(quick):
+    """Parameters for every contract and alignment; what is not in `quick` is slow."""
+    cases = []
+    for contract in CONTRACT:
+        for alignment in (*ALIGNMENTS, None):
+            long = BACKEND == "jax" and contract is fits
+            is_quick = alignment in (("mmd", None) if long else quick)
+            marks = [] if is_quick else [pytest.mark.slow]
+            name = f"{contract.__name__}-{alignment}"
+            cases.append(pytest.param(contract, alignment, marks=marks, id=name))
+    return pytest.mark.parametrize(("contract", "alignment"), cases)
 
 
-every_case = pytest.mark.parametrize(
-    ("contract", "alignment"),
-    [_case(contract, each) for contract in CONTRACT for each in (*ALIGNMENTS, None)],
-)
+every_case = _cases(quick=(*ALIGNMENTS, None))
+few_cases = _cases(quick=("mmd", None))  # of a layer that is much like another
