@@ -138,10 +138,10 @@ def _draw(figure, panels, matrices, counted, gamma=None):
         image = axes.imshow(matrix, cmap=colours, norm=norm, aspect="auto")
     above, below = values.max() > norm.vmax, values.min() < norm.vmin
     extend = ("both" if below else "max") if above else "min" if below else "neither"
-    bar = figure.colorbar(
-        image, ax=panels, shrink=0.6, aspect=30, pad=0.02, extend=extend
-    )
-    label += "" if counted.all() else "; scale without special tokens"
+    ticks = require("matplotlib.ticker", "plot_attention").MaxNLocator(4)
+    style = {"shrink": 0.6, "aspect": 30, "pad": 0.02, "ticks": ticks}
+    bar = figure.colorbar(image, ax=panels, extend=extend, **style)
+    label += "" if counted.all() else "\nscale without special tokens"
     bar.set_label(label, color=GREY)
     bar.outline.set_visible(False)
 

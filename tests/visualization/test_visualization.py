@@ -149,7 +149,7 @@ def test_special_tokens_do_not_set_the_scale_of_attention():
     axes, bar = figure.axes
     assert axes.images[0].get_clim() == (0.0, pytest.approx(0.05))
     np.testing.assert_allclose(axes.images[0].get_array(), weights, rtol=1e-6)
-    assert bar.get_ylabel() == "attention weight; scale without special tokens"
+    assert bar.get_ylabel() == "attention weight\nscale without special tokens"
     assert axes.images[0].colorbar.extend == "max"
     root = visualization.plot_attention({"a": weights}, tokens, gamma=0.5)
     assert root.axes[0].images[0].norm(0.2) == pytest.approx(0.5)  # 0.8 is the largest
