@@ -140,6 +140,20 @@ def test_after_training_the_inverse_keeps_predictions():
 
 
 @pytest.mark.backends("tensorflow")
+def test_from_matched_means_training_takes_the_same_steps():
+    trained = []
+    for matches in (False, True):
+        model = attention_model()
+        if matches:
+            keras_align.match_moments(model, DATA, moments="mean")
+        model.compile(keras.optimizers.Adam(1e-2), "mse")
+        model.fit(DATA, DATA, epochs=10, shuffle=False, verbose=0)
+        trained.append(predictions(model))
+    np.testing.assert_allclose(*trained, atol=1e-3)
+    assert np.abs(trained[0] - predictions(attention_model())).max() > 0.1
+
+
+@pytest.mark.backends("tensorflow")
 def test_chosen_layers_and_the_report():
     inputs = keras.Input((None, 16))
     x = layers.MultiHeadAttention(2, 8, name="first")(inputs, inputs)
