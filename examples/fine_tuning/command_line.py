@@ -36,12 +36,12 @@ def add_training_options(add):
 
 def add_regime(add):
     """Adds to a parser how long and how fast a classifier is trained."""
-    add("--train-size", type=positive, default=1344, help="sentences trained on")
-    add("--test-size", type=positive, default=400, help="most per test set")
+    add("--train-size", type=positive, default=1024, help="sentences trained on")
+    add("--test-size", type=positive, default=250, help="most per test set")
     add("--epochs", type=positive, default=2)
     add("--batch-size", type=positive, default=16)
     rate = "highest rate; it falls linearly to zero"
-    add("--learning-rate", type=float, default=1.5e-4, help=rate)
+    add("--learning-rate", type=float, default=2e-4, help=rate)
     share = "share of the steps in which rate and alignment weight rise"
     add("--warm-up", type=float, default=0.1, help=share)
 

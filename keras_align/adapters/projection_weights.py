@@ -20,12 +20,16 @@ class ProjectionWeights:
     """
 
     def __init__(self, projection: keras.layers.Layer, features: np.ndarray) -> None:
-        _check_projection(projection)
         self.projection, self.features = projection, features
+        self.check()
         self._axes, self._inputs = _kernel_axes(projection)
         outputs = self._flat_kernel().shape[1]
         if projection.bias is not None and math.prod(projection.bias.shape) != outputs:
             raise ValueError("its bias is shared by several features")
+
+    def check(self) -> None:
+        """Raises ValueError if the weights cannot be changed, see above."""
+        _check_projection(self.projection)
 
     @property
     def has_bias(self) -> bool:
@@ -101,4 +105,6 @@ def _kernel_axes(projection):
 
 
 def _numpy(variable):
-    return ops.convert_to_numpy(ops.cast(variable, "float32")).astype("float64")
+    if variable.dtype in ("bfloat16", "float16"):  # NumPy lacks the first
+        variable = ops.cast(variable, "float32")
+    return ops.convert_to_numpy(variable).astype("float64")

@@ -81,8 +81,9 @@ def measure_alignment(
         seed: int, of the sample. Defaults to `0`.
         matched: bool, whether to measure in the coordinates with equal moments of
             queries and keys, as far as the symmetries of each attention allow, see
-            `match_moments`. What then remains is no choice of coordinates. The model
-            stays as it is. Defaults to `False`.
+            `match_moments`. What then remains is no choice of coordinates. The moments
+            are those of the very tokens that are measured, so few tokens flatter it;
+            the model stays as it is. Defaults to `False`.
 
     Returns:
         An `AlignmentMeasure`: `.per_layer`, `.values`, `.total`; prints as a table.
@@ -113,29 +114,56 @@ def measure_alignment(
         queries, keys = pooled[path]
         queries.add(record.query, record.query_mask)
         keys.add(record.key, record.key_mask)
-    layers = {each.path: each.layer for each in find_attention(model)[0]}
-    per_layer = {}
-    for path, samples in pooled.items():
-        query, key = (sample.tokens for sample in samples)
-        if matched:
-            layer = layers[path if path in layers else path.rpartition("@")[0]]
-            query, key = _matched(layer, query, key)
-        per_layer[path] = _discrepancies(query, key, bandwidths[path])
+    tokens = {path: [x.tokens for x in pair] for path, pair in pooled.items()}
+    if matched:
+        tokens = _matched(model, tokens)
+    per_layer = {
+        path: _discrepancies(query, key, bandwidths[path])
+        for path, (query, key) in tokens.items()
+    }
     return AlignmentMeasure(per_layer, bandwidths)
 
 
-def _matched(layer, query, key):
-    """Samples `(tokens, N, H)` in the coordinates in which their moments are equal."""
+def _matched(model, tokens):
+    """Samples of queries and keys by path, in the coordinates of equal moments.
+
+    The calls of a layer share their coordinates.
+    """
+    matched = {}
+    for each in find_attention(model)[0]:
+        calls = {path: x for path, x in tokens.items() if _is_call(path, each.path)}
+        if calls:
+            queries, keys = map(np.concatenate, zip(*calls.values(), strict=True))
+            of_heads = _map_of(each.layer, queries, keys)
+            for path, (query, key) in calls.items():
+                matched[path] = of_heads.of_queries(query), of_heads.of_keys(key)
+    return {path: [each.astype("float32") for each in matched[path]] for path in tokens}
+
+
+def _is_call(path, layer_path):
+    """Whether a path of `records` is of a call of the layer."""
+    return path == layer_path or path.rpartition("@")[0] == layer_path
+
+
+def _map_of(layer, query, key):
+    """The `MatchingMap` of samples `(tokens, N, H)`, as far as the layer allows it."""
     adapter = adapter_of(layer)
     kind, heads = adapter.symmetry(layer).kind, adapter.num_key_heads(layer)
-    if kind == "none" or query.shape[1] % heads or not (len(query) and len(key)):
-        return query, key
+    heads = heads if query.shape[1] % heads == 0 else query.shape[1]
     of_query, of_key = Moments(heads), Moments(heads)
-    of_query.add(query[None], np.ones((1, len(query)), bool))
-    of_key.add(key[None], np.ones((1, len(key)), bool))
-    of_heads = matching_map(of_query, of_key, kind).repeated(query.shape[1] // heads)
-    matched = of_heads.of_queries(query), of_heads.of_keys(key)
-    return tuple(each.astype("float32") for each in matched)
+    for moments, sample in ((of_query, query), (of_key, key)):
+        if not len(sample):
+            raise ValueError("Argument `inputs` must hold at least one real token.")
+        moments.add(sample[None], np.ones((1, len(sample)), bool))
+    of_heads = matching_map(of_query, of_key, kind, shifts=_can_shift(adapter, layer))
+    return of_heads.repeated(query.shape[1] // heads)
+
+
+def _can_shift(adapter, layer):
+    try:
+        return adapter.head_weights(layer)[1].has_bias
+    except ValueError:  # no projections whose weights could be changed
+        return False
 
 
 class _TokenSample:

@@ -175,7 +175,7 @@ def _row(found):
 
 def _with_match(layer, row):
     matched = match_of(layer)
-    notes = [row.note, f"moments matched: {matched}" if matched else ""]
+    notes = [row.note, f"moments {matched}" if matched else ""]
     return replace(row, note="; ".join(filter(None, notes)))
 
 

@@ -106,17 +106,20 @@ def equal_covariances(
     Returns:
         Pair of A and its inverse, `(K, H, H)`.
     """
-    query, key = _ridged(query, ridge), _ridged(key, ridge)
+    query, key = _ridged(query, key, ridge)
     root, inverse = _power(query, 0.5), _power(query, -0.5)
     mean = inverse @ _power(root @ key @ root, 0.5) @ inverse
     return _power(mean, 0.5), _power(mean, -0.5)
 
 
-def _ridged(covariance, ridge):
-    size = covariance.shape[-1]
-    variance = np.trace(covariance, axis1=1, axis2=2)[:, None, None] / size
-    ridged = covariance + ridge * variance * np.eye(size)
-    return np.where(variance > 1e-12, ridged, np.eye(size))
+def _ridged(query, key, ridge):
+    """Both covariances with the ridge, both the identity where one of them is zero."""
+    size = query.shape[-1]
+    variances = [np.trace(x, axis1=1, axis2=2)[:, None, None] for x in (query, key)]
+    used = (variances[0] > 1e-30) & (variances[1] > 1e-30)
+    ridges = (ridge * variance / size * np.eye(size) for variance in variances)
+    pairs = zip((query, key), ridges, strict=True)
+    return [np.where(used, x + each, np.eye(size)) for x, each in pairs]
 
 
 def _power(matrix, exponent):
@@ -135,5 +138,5 @@ def _equal_scales(query, key, group):
         grouped = square.reshape(len(square), group, -1)  # i and i + H / 2 in a column
         squares.append(grouped.mean(axis=1, keepdims=True) + np.zeros_like(grouped))
     of_queries, of_keys = (x.reshape(len(x), -1) for x in squares)
-    used = (of_queries > 1e-12) & (of_keys > 1e-12)
+    used = (of_queries > 1e-30) & (of_keys > 1e-30)
     return np.where(used, of_keys / np.where(used, of_queries, 1.0), 1.0) ** 0.25

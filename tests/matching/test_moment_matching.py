@@ -159,12 +159,15 @@ def test_chosen_layers_and_the_report():
     x = layers.MultiHeadAttention(2, 8, name="first")(inputs, inputs)
     x = layers.MultiHeadAttention(2, 8, name="second")(x, x)
     model = displaced(keras.Model(inputs, x))
-    keras_align.match_moments(model, DATA, layers="second")
+    matched = keras_align.match_moments(model, DATA, layers="second")
     notes = {row.path: row.note for row in keras_align.alignment_report(model).rows}
     assert notes == {
         "first": "plain",
         "second": "plain; moments matched: means, covariances",
     }
+    matched.restore()
+    notes = {row.note for row in keras_align.alignment_report(model).rows}
+    assert notes == {"plain"}
 
 
 class Normalized(layers.Layer):
@@ -216,25 +219,68 @@ def test_lora_and_int8_are_left():
 
 
 @pytest.mark.backends("tensorflow")
+@pytest.mark.parametrize("added", ["lora", "int8"])
+def test_other_weights_are_not_restored(added):
+    model = attention_model()
+    matched = keras_align.match_moments(model, DATA)
+    query = model.get_layer("a").query_dense
+    query.enable_lora(2) if added == "lora" else query.quantize("int8")
+    start = values(model)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="cannot be restored"):
+            matched.restore()
+    assert same(values(model), start)
+
+
+@pytest.mark.backends("tensorflow")
+@pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")
+def test_texts_are_preprocessed_once(monkeypatch):
+    from small_classifiers import TEXTS, classifier
+
+    model, seen = classifier(), []
+    original = type(model.preprocessor).call
+
+    def call(self, x, *args, **kwargs):
+        seen.extend(np.asarray(x).tolist())
+        return original(self, x, *args, **kwargs)
+
+    monkeypatch.setattr(type(model.preprocessor), "call", call)
+    keras_align.match_moments(model, list(TEXTS))
+    assert {x.decode() if isinstance(x, bytes) else x for x in seen} == set(TEXTS)
+
+
+@pytest.mark.backends("tensorflow")
+def test_outputs_that_cannot_tell_are_noted():
+    inputs = keras.Input((None, 16))
+    x = layers.MultiHeadAttention(2, 4, name="a")(inputs, inputs)
+    model = keras.Model(inputs, ops.argmax(x, axis=-1))
+    matched = keras_align.match_moments(displaced(model), DATA)
+    assert "not checked" in matched.rows[0].note
+    broken = np.where(np.arange(16) == 3, np.nan, DATA)
+    with pytest.raises(ValueError, match="not finite"):
+        keras_align.match_moments(model, broken)
+
+
+@pytest.mark.backends("tensorflow")
 def test_a_failure_changes_nothing(monkeypatch):
-    from keras_align.matching import moment_matching as module
+    from keras_align.adapters.projection_weights import ProjectionWeights
 
     inputs = keras.Input((None, 16))
     x = layers.MultiHeadAttention(2, 8)(inputs, inputs)
     model = displaced(keras.Model(inputs, layers.MultiHeadAttention(2, 8)(x, x)))
     start, calls = values(model), []
 
-    def failing(*args):
-        calls.append(args)
-        if len(calls) == 2:
+    def failing(weights, *values):
+        calls.append(weights)
+        if len(calls) == 4:  # the keys of the second layer
             raise MemoryError
-        return original(*args)
+        write(weights, *values)
 
-    original = module.change
-    monkeypatch.setattr(module, "change", failing)
+    write = ProjectionWeights.write
+    monkeypatch.setattr(ProjectionWeights, "write", failing)
     with pytest.raises(MemoryError):
         keras_align.match_moments(model, DATA)
-    assert len(calls) == 2 and same(values(model), start)
+    assert len(calls) == 4 and same(values(model), start)
 
 
 @pytest.mark.backends("tensorflow")
