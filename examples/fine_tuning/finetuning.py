@@ -43,10 +43,10 @@ class Settings:
     precision: str = "float32"
     dropout: float | None = None
     sequence_length: int = 32
-    train_size: int | None = 1344
+    train_size: int | None = 1024
     batch_size: int = 16
     epochs: int = 2
-    learning_rate: float = 1.5e-4
+    learning_rate: float = 2e-4
     warm_up: float = 0.1
     weight_decay: float = 0.01
     jit_compile: bool = True

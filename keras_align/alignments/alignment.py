@@ -5,11 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-from keras import layers, ops
+from keras import layers
 
 from keras_align import keras_internals
 from keras_align.alignments import token_sampling
-from keras_align.divergences import numerics
 from keras_align.divergences.numerics import Tensor
 from keras_align.validation import checks
 
@@ -62,9 +61,18 @@ class Alignment(layers.Layer):
 
     def __init__(self, max_tokens: int | None = None, **kwargs: Any):
         super().__init__(**{"dtype": "float32", **kwargs})
-        if max_tokens is not None:
-            checks.integer_at_least("max_tokens", max_tokens, 2)
         self.max_tokens = max_tokens
+
+    @property
+    def max_tokens(self) -> int | None:
+        """Most tokens of a sample in training; set it before a step is traced."""
+        return self._max_tokens
+
+    @max_tokens.setter
+    def max_tokens(self, value: int | None) -> None:
+        if value is not None:
+            checks.integer_at_least("max_tokens", value, 2)
+        self._max_tokens = value
 
     def build(self, query_shape: tuple, key_shape: tuple | None = None) -> None:
         """Creates the weights for queries `(B, T, N, H)` and keys `(B, S, N, H)`."""
@@ -94,7 +102,9 @@ class Alignment(layers.Layer):
         """Selects the tokens on which an attention layer calls the alignment.
 
         Every real token is selected with the same probability; in self-attention the
-        queries are those of the tokens whose keys are selected. See
+        queries are those of the tokens whose keys are selected. Where several query
+        heads share a key head, the queries of the group are joined before, so that
+        `max_tokens` of them are selected in all. See
         `token_sampling.sample_tokens`. Where there are at most `max_tokens` anyway,
         nothing is drawn and the arguments are returned.
 
@@ -205,42 +215,3 @@ def serialize_alignment(alignment: Alignment | None) -> dict | None:
     config = keras.saving.serialize_keras_object(alignment)
     config.pop("build_config", None)  # the attention layer builds it in its own scope
     return config
-
-
-def standardize(
-    query: Tensor,
-    key: Tensor,
-    query_mask: Tensor | None = None,
-    key_mask: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Centres and scales queries and keys of each sample and head together.
-
-    A network that sees them so gives the same loss wherever queries and keys lie and
-    however large they are: only their displacement and shapes count. Without it, the
-    model can lower an adversarial loss by moving away from where the adversary has
-    learned, and at the small learning rates of fine-tuning it does.
-
-    Args:
-        query: float tensor `(B, T, N, H)`.
-        key: float tensor `(B, S, N, H)`.
-        query_mask: boolean tensor `(B, T)` or `None`.
-        key_mask: boolean tensor `(B, S)` or `None`.
-
-    Returns:
-        Pair of float32 tensors of the same shapes, over the real tokens of pooled mean
-        0 and pooled mean square 1.
-    """
-    query, key = numerics.to_float32(query, key)
-    query_weight = numerics.token_weights(query_mask, query)
-    key_weight = numerics.token_weights(key_mask, key)
-
-    def pooled(of_query, of_key):
-        mean = ops.einsum("bt,btnh->bnh", query_weight, of_query)
-        mean += ops.einsum("bs,bsnh->bnh", key_weight, of_key)
-        return 0.5 * mean[:, None]  # (B, 1, N, H)
-
-    center = pooled(query, key)
-    query, key = query - center, key - center
-    variance = ops.mean(pooled(ops.square(query), ops.square(key)), -1, keepdims=True)
-    scale = ops.rsqrt(variance + 1e-6)
-    return query * scale, key * scale

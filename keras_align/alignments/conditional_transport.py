@@ -4,9 +4,10 @@ from typing import Any
 
 from keras_align import divergences
 from keras_align.alignments.adversary import Adversary
-from keras_align.alignments.alignment import register_alignment, standardize
+from keras_align.alignments.alignment import register_alignment
 from keras_align.alignments.built_in import BuiltInAlignment
 from keras_align.alignments.networks import Critic, Navigator
+from keras_align.alignments.standardizing import standardize
 from keras_align.divergences.numerics import Tensor
 from keras_align.validation import checks
 

@@ -62,7 +62,9 @@ def _selected(total, max_tokens, phase):
     first = ops.cast(ops.floor(phase * ops.cast(count, "float32")), "int32")
     first = ops.minimum(first, count - 1)  # where the product was rounded up
     slots = ops.arange(max_tokens, dtype="int32")
-    return (slots * count + first) // max_tokens
+    whole, rest = count // max_tokens, count % max_tokens
+    # (slots * count + first) // max_tokens, whose product int32 may not hold
+    return slots * whole + (slots * rest + first) // max_tokens
 
 
 def _take(x, positions):

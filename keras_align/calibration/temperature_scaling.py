@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_align.divergences.numerics import Tensor
+from keras_align.validation import checks
 
 _SMALLEST, _LARGEST = 0.01, 100.0  # of the temperature
 _STEPS = 60  # halvings of the interval in which the slope changes its sign
@@ -22,7 +23,7 @@ class TemperatureScaling(keras.layers.Layer):
 
     Args:
         temperature: float > 0, before `fit`. Defaults to `1.0`.
-        **kwargs: arguments of `keras.layers.Layer`.
+        **kwargs: arguments of `keras.layers.Layer`; `dtype` is float32 by default.
 
     Call arguments:
         logits: float tensor `(..., classes)`, or `(..., 1)` for one logit of two
@@ -42,8 +43,8 @@ class TemperatureScaling(keras.layers.Layer):
     """
 
     def __init__(self, temperature: float = 1.0, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        _check_temperature(temperature)
+        super().__init__(**{"dtype": "float32", **kwargs})
+        checks.positive("temperature", temperature)
         initial = keras.initializers.Constant(temperature)
         self._temperature = self.add_weight(
             shape=(), initializer=initial, trainable=False, name="temperature"
@@ -100,15 +101,6 @@ def _slope(logits, labels, weight, inverse):
     return np.sum(weight * (expected - logits[np.arange(len(labels)), labels]))
 
 
-def _check_temperature(value):
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not 0.0 < value < np.inf:
-        raise ValueError(
-            "Argument `temperature` must be a positive number. "
-            f"Received: temperature={value!r}"
-        )
-
-
 def _read(logits, labels):
     """Float64 `(n, classes)`, and integers `(n,)`."""
     logits = ops.convert_to_numpy(ops.cast(logits, "float32")).astype("float64")
@@ -120,9 +112,14 @@ def _read(logits, labels):
             "Argument `logits` must be finite and of the shape (n, classes), n > 0. "
             f"Received: logits of the shape {logits.shape}"
         )
-    if labels.shape == logits.shape and logits.shape[1] > 1:
+    if labels.dtype.kind not in "biuf":
+        raise ValueError(
+            f"Argument `labels` must hold numbers. Received: labels={labels}"
+        )
+    is_one_hot = labels.shape == logits.shape and np.isin(labels, (0, 1)).all()
+    if is_one_hot and (labels.sum(-1) == 1).all():
         labels = labels.argmax(-1)
-    labels = labels.reshape(-1) if labels.ndim == 2 else labels
+    labels = labels[:, 0] if labels.shape == (len(logits), 1) else labels
     whole = labels.shape == (len(logits),) and np.all(labels == np.floor(labels))
     if not whole or labels.min() < 0 or labels.max() >= logits.shape[1]:
         raise ValueError(
@@ -136,7 +133,11 @@ def _read_weight(sample_weight, count):
     if sample_weight is None:
         return np.ones(count)
     weight = np.asarray(ops.convert_to_numpy(sample_weight), "float64").reshape(-1)
-    if weight.shape != (count,) or not weight.sum() > 0.0 or weight.min() < 0.0:
+    if (
+        weight.shape != (count,)
+        or not 0.0 < weight.sum() < np.inf
+        or weight.min() < 0.0
+    ):
         raise ValueError(
             f"Argument `sample_weight` must be {count} numbers >= 0, not all 0. "
             f"Received: sample_weight={sample_weight}"

@@ -37,7 +37,7 @@ class AlignmentSettings(keras.layers.Layer):
         self._alignment_sums = self._alignment_tracker.sums
         self._alignment_factor = keras_internals.UnsavedState(1.0, "alignment_factor")
         self._token_seeds = keras.random.SeedGenerator(
-            _seed_without_drawing(self.path or self.name), name="token_sampling"
+            _seed_without_drawing(), name="token_sampling"
         )
 
     @property
@@ -143,9 +143,10 @@ class AlignmentSettings(keras.layers.Layer):
             super().load_own_variables(store)
 
 
-def _seed_without_drawing(path: str) -> int:
-    """A seed of a layer from Python's generator, whose state stays as it was.
+def _seed_without_drawing() -> int:
+    """A seed from Python's generator, whose state stays as it was.
 
     So what is drawn after it, as initial weights, is what it is without sampling.
+    Layers that are made in a row may select the same tokens: each estimate is unbiased.
     """
-    return random.Random(repr((path, random.getstate()))).randrange(2**31)
+    return random.Random(repr(random.getstate())).randrange(2**31)

@@ -6,7 +6,7 @@ from execution import value_and_gradients
 from small_alignments import CLASSES, samples, with_random_weights
 
 from keras_align import divergences
-from keras_align.alignments.alignment import standardize
+from keras_align.alignments.standardizing import standardize
 
 pytestmark = pytest.mark.slow_on("jax")
 

@@ -291,3 +291,11 @@ def test_wrong_numbers(name, wrong):
         ValueError, match=f"`max_tokens`.*Received: max_tokens={wrong!r}"
     ):
         CLASSES[name](max_tokens=wrong)
+
+
+@pytest.mark.parametrize("value", [0, 1, -3, 2.5, "64", True])
+def test_a_wrong_number_is_refused_when_it_is_set(value):
+    alignment = get_alignment("mmd")
+    with pytest.raises(ValueError, match="`max_tokens`"):
+        alignment.max_tokens = value
+    assert alignment.max_tokens == 64

@@ -86,6 +86,9 @@ def test_saved_with_a_model(tmp_path):
         (([[1.0, 0.0]], [2]), "`labels`"),
         (([[1.0, 0.0]], [0, 1]), "`labels`"),
         (([[1.0, 0.0]], [0.5]), "`labels`"),
+        (([[1.0, 0.0]], [[0.7, 0.3]]), "`labels`"),
+        (([[1.0, 0.0]], ["0"]), "`labels`"),
+        (([[1.0, 0.0]], [0], [np.inf]), "`sample_weight`"),
         (([[1.0, 0.0]], [0], [-1.0]), "`sample_weight`"),
         (([[1.0, 0.0]], [0], [0.0]), "`sample_weight`"),
     ],
@@ -98,7 +101,7 @@ def test_wrong_arguments_change_nothing(arguments, message):
 
 
 @pytest.mark.backends("tensorflow")
-@pytest.mark.parametrize("temperature", [0.0, -1.0, np.inf, np.nan, "1", True])
+@pytest.mark.parametrize("temperature", [0.0, -1.0, np.inf, np.nan, "1"])
 def test_a_wrong_temperature(temperature):
     with pytest.raises(ValueError, match="`temperature`"):
         keras_align.TemperatureScaling(temperature)

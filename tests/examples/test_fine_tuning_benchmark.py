@@ -78,7 +78,8 @@ def test_runs_that_are_in_the_file_are_not_repeated(run):
 
 
 @pytest.mark.parametrize(
-    "option", [("--weight", 0.5), ("--learning-rate", 1e-3), ("--matched", "mean")]
+    "option",
+    [("--weight", 0.5), ("--learning-rate", 1e-3), ("--matched", "covariance")],
 )
 def test_runs_with_other_settings_are_other_runs(run, option):
     run("--methods", "ct", "--seeds", 1)
@@ -114,7 +115,7 @@ def test_tables(run, capsys):
     (soft,) = lines_of(text, "soft")
     means, paired = lines_of(text, "ct")
     assert soft[:6] == ["soft", "0.0", "no", "4", "51.5 ± 1.3", "20.0 ± 0.0"]
-    assert means[:5] == ["ct", "0.02", "covariance", "4", "61.5 ± 1.3"]
+    assert means[:5] == ["ct", "0.02", "mean", "4", "61.5 ± 1.3"]
     assert paired[4:7] == [
         "+10.0 [+10.0, +10.0] *",
         "-10.0 [-10.0, -10.0] *",
@@ -123,7 +124,7 @@ def test_tables(run, capsys):
     scaled, difference = lines_of(text, "soft, temperature scaled")
     assert scaled[4:7] == ["51.5 ± 1.3", "5.0 ± 0.0", "0.333 ± 0.000"]
     assert difference[5] == "-15.0 [-15.0, -15.0] *"
-    assert "train size 1344" in text and "[95% bootstrap" in text
+    assert "train size 1024" in text and "[95% bootstrap" in text
 
 
 def test_summary_means_over_the_other_domains(benchmark):

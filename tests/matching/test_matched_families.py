@@ -1,7 +1,6 @@
 """Every family of keras-hub with attention: matched, the same predictions, restored.
 
-The README's table is what these tests find;
-`python tests/matching/test_matched_families.py` prints it.
+Run as a script, with `PYTHONPATH=.:tests/support`, it prints a table.
 """
 
 import warnings
@@ -58,7 +57,7 @@ def attentive(model):
 
 
 def match(name):
-    """Matches a family; returns the parts of its row in the README's table."""
+    """Matches a family; returns the parts of its row in the table."""
     keras.utils.set_random_seed(0)
     model, inputs = FAMILIES[name]()
     before = outputs(attentive(model), inputs)
