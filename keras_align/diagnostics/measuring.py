@@ -10,7 +10,7 @@ from keras import ops
 from keras_align import divergences
 from keras_align.conversion.finding import find_attention
 from keras_align.conversion.supported import adapter_of
-from keras_align.diagnostics.recording import records
+from keras_align.diagnostics.recording import is_call_of, records
 from keras_align.diagnostics.reporting import format_table
 from keras_align.moments import Moments, matching_map
 from keras_align.validation import checks
@@ -131,18 +131,13 @@ def _matched(model, tokens):
     """
     matched = {}
     for each in find_attention(model)[0]:
-        calls = {path: x for path, x in tokens.items() if _is_call(path, each.path)}
+        calls = {path: x for path, x in tokens.items() if is_call_of(path, each.path)}
         if calls:
             queries, keys = map(np.concatenate, zip(*calls.values(), strict=True))
             of_heads = _map_of(each.layer, queries, keys)
             for path, (query, key) in calls.items():
                 matched[path] = of_heads.of_queries(query), of_heads.of_keys(key)
     return {path: [each.astype("float32") for each in matched[path]] for path in tokens}
-
-
-def _is_call(path, layer_path):
-    """Whether a path of `records` is of a call of the layer."""
-    return path == layer_path or path.rpartition("@")[0] == layer_path
 
 
 def _map_of(layer, query, key):

@@ -100,6 +100,11 @@ def records(
         )
 
 
+def is_call_of(path: str, layer_path: str) -> bool:
+    """Whether a path that `records` yields is of a call of the layer."""
+    return path == layer_path or path.rpartition("@")[0] == layer_path
+
+
 def batches(model: keras.layers.Layer, inputs: Any, batch_size: int) -> Iterator[Any]:
     """Yields the inputs of a model in batches, texts preprocessed."""
     if isinstance(inputs, (list, tuple)) and all(isinstance(x, str) for x in inputs):

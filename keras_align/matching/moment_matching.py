@@ -9,7 +9,7 @@ from keras import tree
 from keras_align.conversion.choosing import Choice, select
 from keras_align.conversion.finding import find_attention
 from keras_align.conversion.supported import adapter_of, why_unsupported
-from keras_align.diagnostics.recording import batches, records
+from keras_align.diagnostics.recording import batches, is_call_of, records
 from keras_align.matching.change import Change
 from keras_align.matching.matched_moments import LayerMatch, MatchedMoments
 from keras_align.matching.unchanged_outputs import UnchangedOutputs
@@ -123,14 +123,13 @@ def match_moments(
 def _gather(model, inputs, batch_size):
     """Moments of queries and of keys by path, of all calls of a layer."""
     gathered: dict[str, tuple[Moments, Moments]] = {}
-    layers = {each.path: each.layer for each in find_attention(model)[0]}
-    for called, record in records(model, inputs, batch_size, scores=False):
-        path = called if called in layers else called.rpartition("@")[0]
-        layer = layers[path]
-        heads = adapter_of(layer).num_key_heads(layer)
+    found, _ = find_attention(model)
+    for path, record in records(model, inputs, batch_size, scores=False):
+        called = next(each for each in found if is_call_of(path, each.path))
+        heads = adapter_of(called.layer).num_key_heads(called.layer)
         if record.key.shape[2] % heads:
             continue
-        pair = gathered.setdefault(path, (Moments(heads), Moments(heads)))
+        pair = gathered.setdefault(called.path, (Moments(heads), Moments(heads)))
         group = record.key.shape[2] // heads
         pair[0].add(record.query, record.query_mask)
         pair[1].add(record.key[:, :, ::group], record.key_mask)
