@@ -23,7 +23,8 @@ class ProjectionWeights:
         self.projection, self.features = projection, features
         self.check()
         self._axes, self._inputs = _kernel_axes(projection)
-        outputs = self._flat_kernel().shape[1]
+        of_outputs = self._axes[self._inputs :]
+        outputs = math.prod(projection.kernel.shape[axis] for axis in of_outputs)
         if projection.bias is not None and math.prod(projection.bias.shape) != outputs:
             raise ValueError("its bias is shared by several features")
 

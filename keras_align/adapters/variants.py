@@ -54,7 +54,7 @@ class FusedProjectionAdapter(AttentionAdapter):
         (qkv,), heads = self.projections(layer), self.num_heads(layer)
         features = np.arange(3 * heads * self.head_size(layer))
         shape = (heads, 3, -1) if self._by_head else (3, heads, -1)
-        query, key, _ = np.moveaxis(features.reshape(shape), 1 * self._by_head, 0)
+        query, key, _ = np.moveaxis(features.reshape(shape), int(self._by_head), 0)
         return ProjectionWeights(qkv, query), ProjectionWeights(qkv, key)
 
     def head_size_of_weights(self, layer: keras.layers.Layer) -> int:

@@ -16,6 +16,7 @@ import tensorflow as tf
 from keras import ops, tree
 from keras_hub_models import FAMILIES
 from keras_hub_models.exceptions import LAYERS, RANDOM, REFUSED
+from parameters import slow_but
 
 from keras_align.alignments import Alignment, register_alignment
 from keras_align.conversion import align_model, strip_alignment
@@ -40,11 +41,7 @@ QUICK = {
     *("bert", "albert", "deberta_v3", "xlnet", "whisper"),
     *("gpt2", "gpt_neo_x", "llama", "gemma", "dinov3"),
 }
-NAMES = [
-    pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow])
-    for name in FAMILIES
-    if name not in REFUSED
-]
+NAMES = slow_but(QUICK, [name for name in FAMILIES if name not in REFUSED])
 
 pytestmark = [
     pytest.mark.backends("tensorflow"),

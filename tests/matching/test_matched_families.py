@@ -11,6 +11,7 @@ import pytest
 from keras import ops, tree
 from keras_hub_models import FAMILIES
 from keras_hub_models.exceptions import RANDOM, REFUSED
+from parameters import slow_but
 
 from keras_align.conversion.finding import find_attention
 from keras_align.conversion.supported import adapter_of
@@ -27,11 +28,7 @@ NONE = {
 }
 # Its outputs change 80 times as much as its inputs if these are rounded otherwise.
 SENSITIVE = {"sam3": 1e-3}
-NAMES = [
-    pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow])
-    for name in FAMILIES
-    if name not in REFUSED
-]
+NAMES = slow_but(QUICK, [name for name in FAMILIES if name not in REFUSED])
 pytestmark = [
     pytest.mark.backends("tensorflow"),
     pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask"),
