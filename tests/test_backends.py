@@ -5,7 +5,7 @@ import isolated
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.backends("tensorflow")
+pytestmark = [pytest.mark.backends("tensorflow"), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +30,7 @@ def values(tmp_path_factory):
     return once
 
 
-@pytest.mark.parametrize(
-    "backend", [pytest.param("jax", marks=pytest.mark.slow), "torch"]
-)
+@pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_same_numbers_as_tensorflow(values, backend):
     ours, theirs = values("tensorflow"), values(backend)
     assert len(ours) == 16

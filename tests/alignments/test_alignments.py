@@ -107,6 +107,7 @@ def test_value_is_the_formula_on_the_networks(name):
     np.testing.assert_allclose(array(value), wanted, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow_on("jax")
 @every_alignment
 def test_padding_is_invisible(name):
     alignment = with_random_weights(CLASSES[name]())

@@ -52,6 +52,7 @@ def phases(count):
     return (np.arange(count, dtype="float32") + 0.5) / count
 
 
+@pytest.mark.slow_on("jax")
 @given(hnp.arrays(bool, (1, 9)), st.integers(2, 8))
 def test_every_real_token_is_selected_equally_often(mask, max_tokens):
     real = np.flatnonzero(mask)
@@ -71,6 +72,7 @@ def test_a_phase_for_every_token_where_the_number_divides():
     np.testing.assert_array_equal(found, [[0, 2, 4, 6], [1, 3, 5, 7]])
 
 
+@pytest.mark.slow_on("jax")
 @pytest.mark.parametrize("phase", [0.0, 0.3, 1.0 - 2.0**-24])
 def test_where_padding_lies_and_how_much_changes_nothing(phase):
     real = np.array([3, 4, 5, 6, 8, 9, 10])
@@ -219,6 +221,7 @@ def tokens_of(layer, *inputs, **arguments):
     return layer.alignment.seen
 
 
+@pytest.mark.slow_on("jax")
 def test_cross_attention_and_attention_over_two_axes():
     x, y = (np.ones((2, length, 8), "float32") for length in (9, 6))
     cross = contracts.MULTI_HEAD.make(Seen(max_tokens=4))
@@ -230,6 +233,7 @@ def test_cross_attention_and_attention_over_two_axes():
     assert query.shape[:2] == key.shape[:2] == (2, 5)
 
 
+@pytest.mark.slow_on("jax")
 def test_every_head_of_a_group_is_among_the_selected_queries():
     layer = contracts.GROUPED_QUERY.make(Seen(max_tokens=6))
     x = contracts.tokens(12)

@@ -13,6 +13,9 @@ from parameters import slow_but
 
 from keras_align import divergences
 
+# On JAX `test_alignments.py` has the value of each.
+pytestmark = pytest.mark.slow_on("jax")
+
 
 def gan(query, key, query_mask=None, key_mask=None, **options):
     """`adversarial` with the sum of the features as logit."""
@@ -78,7 +81,6 @@ def some_samples(length=5, other=4, batch=2, heads=2, size=3, seed=0):
     return query.astype("float32"), key.astype("float32")
 
 
-@pytest.mark.slow_on("jax")
 @every_case
 @given(drawn=strategies.samples())
 def test_equals_float64(case, drawn):
@@ -91,7 +93,6 @@ def test_equals_float64(case, drawn):
     np.testing.assert_allclose(value, expected, rtol=1e-4, atol=atol)
 
 
-@pytest.mark.slow_on("jax")
 @pytest.mark.parametrize("epsilon", slow_but((0.1, 1.0), (0.01, 0.1, 1.0)))
 @pytest.mark.parametrize("shape", [(12, 12), (7, 20)])
 def test_optimal_transport_equals_pot(epsilon, shape):
@@ -129,7 +130,6 @@ def test_gradients_equal_finite_differences(case):
     )
 
 
-@pytest.mark.slow_on("jax")
 @every_case
 def test_eager_equals_graph_equals_xla(case):
     function, _, options = CASES[case]
@@ -196,7 +196,6 @@ ZEROS = np.zeros((2, 3, 1, 2), "float32")
 LARGEST = np.full((2, 1, 1, 2), strategies.FLOAT16_MAX, "float32")
 
 
-@pytest.mark.slow_on("jax")
 @every_case
 @given(drawn=strategies.degenerate_samples())
 @example(drawn=strategies.Samples(ZEROS, ZEROS, None, None))

@@ -30,7 +30,7 @@ def made_up_sentences(count, seed):
     return sentences.Sentences((texts,), draw.integers(2, size=count).astype("int32"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_task():
     """A task of two classes and two test sets."""
     sizes = 20, 8, 12, 12

@@ -1,6 +1,7 @@
 """One model for many seeds: runs repeat exactly, and those of one seed are paired."""
 
 import dataclasses
+import functools
 
 import keras
 import methods
@@ -14,7 +15,7 @@ repeated_runs = pytest.importorskip("repeated_runs")
 pytestmark = pytest.mark.backends("tensorflow")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def settings(tiny_preset):
     return finetuning.Settings(
         tiny_preset,
@@ -30,14 +31,25 @@ def settings(tiny_preset):
     )
 
 
+@pytest.fixture(scope="module")
+def runs_of(tiny_task, settings):
+    """Function from a method's name to its `RepeatedRuns`, each traced once."""
+
+    @functools.cache
+    def make(name):
+        return repeated_runs.RepeatedRuns(tiny_task, methods.METHODS[name], settings)
+
+    return make
+
+
 def numbers(run):
     """All that a run measured but the times."""
     tests = [found["probabilities"] for found in run["tests"].values()]
     return [run["temperature"], run["measure"].values, run["alignment_loss"], *tests]
 
 
-def test_a_run_repeats_whatever_ran_in_between(tiny_task, settings):
-    runs = repeated_runs.RepeatedRuns(tiny_task, methods.METHODS["ct"], settings)
+def test_a_run_repeats_whatever_ran_in_between(runs_of):
+    runs = runs_of("ct")
     first, other, again = (runs.run(seed) for seed in (0, 1, 0))
     for one, two in zip(numbers(first), numbers(again), strict=True):
         np.testing.assert_array_equal(one, two)
@@ -51,20 +63,17 @@ def test_a_run_repeats_whatever_ran_in_between(tiny_task, settings):
     }
 
 
-def test_runs_with_one_seed_differ_in_the_alignment_alone(tiny_task, settings):
+def test_runs_with_one_seed_differ_in_the_alignment_alone(tiny_task, settings, runs_of):
     """With a weight of 0 and no matching, alignment is soft attention."""
-    soft, ct = methods.METHODS["soft"], methods.METHODS["ct"]
-    ct = dataclasses.replace(ct, weight=0.0, matched=None)
-    one, two = (
-        repeated_runs.RepeatedRuns(tiny_task, method, settings) for method in (soft, ct)
-    )
+    ct = dataclasses.replace(methods.METHODS["ct"], weight=0.0, matched=None)
+    one, two = runs_of("soft"), repeated_runs.RepeatedRuns(tiny_task, ct, settings)
     for seed in (3, 4):
         a, b = (runs.run(seed)["tests"]["inside"] for runs in (one, two))
         np.testing.assert_allclose(a["probabilities"], b["probabilities"], atol=1e-5)
 
 
-def test_a_seed_decides_head_and_dropout(tiny_task, settings):
-    runs = repeated_runs.RepeatedRuns(tiny_task, methods.METHODS["soft"], settings)
+def test_a_seed_decides_head_and_dropout(runs_of):
+    runs = runs_of("soft")
     inputs = {name: x[:4] for name, x in runs.inputs.items()}
 
     def drawn(seed):
@@ -84,11 +93,8 @@ def test_a_seed_decides_head_and_dropout(tiny_task, settings):
             np.testing.assert_array_equal(np.copy(variable), value)
 
 
-def test_label_smoothing_and_matching_are_as_the_method_says(tiny_task, settings):
-    smoothed, matched, soft = (
-        repeated_runs.RepeatedRuns(tiny_task, methods.METHODS[name], settings)
-        for name in ("label_smoothing", "matched", "soft")
-    )
+def test_label_smoothing_and_matching_are_as_the_method_says(runs_of):
+    smoothed, matched, soft = map(runs_of, ("label_smoothing", "matched", "soft"))
     assert smoothed.model.loss.label_smoothing == pytest.approx(0.1)
     assert soft.model.loss.label_smoothing == 0.0
     for runs in (soft, matched):

@@ -44,7 +44,15 @@ def same(left, right):
     return all(map(np.array_equal, left, right))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(
+            kind, marks=[] if kind == "aligned" else pytest.mark.slow_on("jax")
+        )
+        for kind in KINDS
+    ],
+)
 def test_predictions_stay_and_the_discrepancy_falls(kind):
     model = attention_model(kind)
     before, far = predictions(model), keras_align.measure_alignment(model, DATA).total

@@ -83,6 +83,7 @@ def test_arguments(argument, make):
         make(HUGE)
 
 
+@pytest.mark.slow_on("jax")
 @pytest.mark.parametrize("bandwidth", [1e-200, 1e-20, 1e20, 1e38])
 def test_any_bandwidth_is_finite(bandwidth):
     value = divergences.maximum_mean_discrepancy(X, X + 1.0, bandwidth=bandwidth)
