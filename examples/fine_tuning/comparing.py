@@ -51,7 +51,7 @@ def seeds_to_decide(differences):
 
 
 def verdict(differences, interval, larger_is_better):
-    """Returns "better", "worse", "the same" or "undecided", with what would decide.
+    """Returns "better", "worse", "the same" or "undecided".
 
     Args:
         differences: Array, one number for each seed.
@@ -63,11 +63,15 @@ def verdict(differences, interval, larger_is_better):
         return "the same"
     if low > 0 or high < 0:
         return "better" if (low > 0) == larger_is_better else "worse"
+    return "undecided"
+
+
+def seeds_in_words(differences):
+    """Returns about how many seeds would decide, see `seeds_to_decide`."""
     if len(differences) < 2:
-        return "undecided (one seed shows no spread)"
+        return "one seed shows no spread"
     count = seeds_to_decide(differences)
-    number = f"more than {MOST_SEEDS}" if count is None else f"about {count}"
-    return f"undecided ({number} seeds would decide)"
+    return f"more than {MOST_SEEDS}" if count is None else str(count)
 
 
 def _half_width(deviation, count):

@@ -15,6 +15,12 @@ TITLES = {
     "nll": "NLL",
 }
 LARGER_IS_BETTER = {"accuracy, %", "Matthews, %"}
+VERDICTS = {
+    "better": "better",
+    "worse": "worse",
+    "the same": "the same",
+    "undecided": "undecided (in brackets how many seeds would decide)",
+}
 INDENTS = {"initial_indent": "  ", "subsequent_indent": "    "}
 NOTES = """
 Difference: to {baseline}, mean over the paired seeds with its 95% interval
@@ -82,7 +88,7 @@ def measures(task, runs):
                     lambda r, t=test, k=key, f=factor: f * r["tests"][t][k],
                 )
             )
-    lines.append(line("keys, queries", "total MMD", lambda r: r["measure"].total))
+    lines.append(line("keys and queries", "total MMD", lambda r: r["measure"].total))
     per_step = "cpu_seconds_per_step"
     lines.append(line("training", "CPU seconds/step", lambda r: r[per_step]))
     return lines
@@ -105,7 +111,7 @@ def text(task, runs, settings):
     if len(differences) == 1:
         differences = ["difference"]
     widths = [max(18, len(x)) + 2 for x in heads]
-    widths += [max(24, len(x)) + 2 for x in differences]
+    widths += [max(26, len(x)) + 2 for x in differences]
     head = in_columns(heads + differences, widths)
     width = max(15, *(len(line.test) for line in lines))  # of the first column
     rows = [f"{title}\n", " " * (width + 17) + head]
@@ -150,19 +156,28 @@ def in_words(lines, method):
     if method.alignment:
         weight = f", weight {method.alignment_weight:g}"
     said = [f"\n{method.title}{weight}, against {baseline.title}, {seeds} seed(s):"]
-    for test in dict.fromkeys(line.test for line in lines):
-        of_test = [line for line in lines if line.test == test]
-        verdicts = [
-            f"{line.measure.removesuffix(', %')} {line.verdict(method)}"
-            for line in of_test
-        ]
-        said.append(textwrap.fill(f"{test}: {', '.join(verdicts)}.", 88, **INDENTS))
+    for verdict, title in VERDICTS.items():
+        found = [line for line in lines if line.verdict(method) == verdict]
+        if found or verdict != "the same":
+            said.append(textwrap.fill(f"{title}: {named(found, method)}.", 88, **INDENTS))
     expected = len(lines) * (1 - comparing.CONFIDENCE)
     if seeds > 1:
         said.append(
             f"(Of {len(lines)} such intervals about {expected:.0f} misses by chance.)"
         )
     return "\n".join(said)
+
+
+def named(lines, method):
+    """Names the measures of each test set; of undecided ones, how many seeds it takes."""
+    tests = {}
+    for line in lines:
+        name = line.measure.removesuffix(", %")
+        if line.verdict(method) == "undecided":
+            name += f" ({comparing.seeds_in_words(line.difference(method))})"
+        tests.setdefault(line.test, []).append(name)
+    groups = [f"{test} {', '.join(names)}" for test, names in tests.items()]
+    return "; ".join(groups) or "nothing"
 
 
 def write(task, runs, folder):
