@@ -159,7 +159,8 @@ def in_words(lines, method):
     for verdict, title in VERDICTS.items():
         found = [line for line in lines if line.verdict(method) == verdict]
         if found or verdict != "the same":
-            said.append(textwrap.fill(f"{title}: {named(found, method)}.", 88, **INDENTS))
+            text = f"{title}: {named(found, method)}."
+            said.append(textwrap.fill(text, 88, **INDENTS))
     expected = len(lines) * (1 - comparing.CONFIDENCE)
     if seeds > 1:
         said.append(
@@ -169,7 +170,7 @@ def in_words(lines, method):
 
 
 def named(lines, method):
-    """Names the measures of each test set; of undecided ones, how many seeds it takes."""
+    """Names measures by test set; of undecided ones, how many seeds would decide."""
     tests = {}
     for line in lines:
         name = line.measure.removesuffix(", %")

@@ -50,12 +50,12 @@ def cells(text, start):
 def test_table_text():
     text = tables.text(made_up_task(), made_up_runs(), SETTINGS)
     # Differences 1 and 2; half of the interval is 12.706 * 0.7071 / 1.4142.
-    accuracy = cells(text, "movies          accuracy, %")
+    accuracy = cells(text, "movies           accuracy, %")
     assert accuracy == ["80.0 ± 0.0", "81.5 ± 0.7", "+1.5 [-4.9, +7.9]"]
     mmd = cells(text, "keys and queries total MMD")
     assert mmd == ["2.000 ± 0.000", "1.850 ± 0.071", "-0.150 [-0.785, +0.485]"]
     assert "1 sentences, mean ± standard deviation of 2 seeds" in text
-    assert cells(text, "training        CPU seconds/step")[0] == "0.750 ± 0.000"
+    assert cells(text, "training         CPU seconds/step")[0] == "0.750 ± 0.000"
     words = " ".join(text.split())
     assert "alignment (ct), weight 0.25, against soft attention, 2 seed(s)" in words
     assert "better: movies NLL" in words and "worse: nothing." in words
@@ -66,16 +66,16 @@ def test_table_text():
 def test_the_table_of_one_seed_and_of_one_method():
     one = tables.text(made_up_task(), made_up_runs(1), SETTINGS)
     assert "±" not in one and "[" not in one and "misses" not in one
-    assert cells(one, "movies          accuracy, %") == ["80.0", "81.0", "+1.0"]
+    assert cells(one, "movies           accuracy, %") == ["80.0", "81.0", "+1.0"]
     assert "accuracy (one seed shows no spread)" in " ".join(one.split())
     soft = tables.text(made_up_task(), made_up_runs(1)[:1], SETTINGS)
-    assert "against" not in soft and cells(soft, "movies          NLL") == ["0.500"]
+    assert "against" not in soft and cells(soft, "movies           NLL") == ["0.500"]
 
 
 def test_the_table_of_several_methods():
     runs = made_up_runs(2, ("soft", "label_smoothing", "mmd"))
     text = tables.text(made_up_task(), runs, SETTINGS)
-    assert len(cells(text, "movies          accuracy, %")) == 5
+    assert len(cells(text, "movies           accuracy, %")) == 5
     assert "difference of label smoothing" in text
     for title in ("label smoothing", "alignment (mmd), weight 0.25"):
         assert f"{title}, against soft attention" in text
