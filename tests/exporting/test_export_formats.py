@@ -86,7 +86,11 @@ REFUSED = {
     ("torch", "onnx"): "Cannot insert a Tensor that requires grad",
 }
 # Converters that are not among the packages of the tests.
-CONVERTERS = {("jax", "onnx"): "jax2onnx", ("torch", "litert"): "litert_torch"}
+CONVERTERS = {
+    ("jax", "onnx"): "jax2onnx",
+    ("tensorflow", "onnx"): "tf2onnx",
+    ("torch", "litert"): "litert_torch",
+}
 for place, package in CONVERTERS.items():
     if importlib.util.find_spec(package) is None:
         REFUSED[place] = package.replace("_", "-")
