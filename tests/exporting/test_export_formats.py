@@ -85,15 +85,15 @@ REFUSED = {
     ("torch", "tf_saved_model"): "has no attribute 'shape'",
     ("torch", "onnx"): "Cannot insert a Tensor that requires grad",
 }
-# Converters that are not among the packages of the tests.
+# Converters that are not among the packages of the tests, and what says so.
 CONVERTERS = {
-    ("jax", "onnx"): "jax2onnx",
-    ("tensorflow", "onnx"): "tf2onnx",
-    ("torch", "litert"): "litert_torch",
+    ("jax", "onnx"): ("jax2onnx", "jax2onnx"),
+    ("tensorflow", "onnx"): ("tf2onnx", "onnx"),
+    ("torch", "litert"): ("litert_torch", "litert-torch"),
 }
-for place, package in CONVERTERS.items():
+for place, (package, message) in CONVERTERS.items():
     if importlib.util.find_spec(package) is None:
-        REFUSED[place] = package.replace("_", "-")
+        REFUSED[place] = message
 
 
 @pytest.mark.parametrize("samples", [None, 3], ids=["any", "fixed"])
