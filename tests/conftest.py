@@ -1,5 +1,6 @@
 """What every test starts from: quiet backends, fixed seeds, the float32 policy."""
 
+import gc
 import os
 import tempfile
 
@@ -35,6 +36,8 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("keras_align")
 
+MANY_OBJECTS = 200_000  # new since garbage was collected
+
 # Of PyTorch: the tests read losses as numbers, and its own compiler uses its old parts.
 QUIET = (
     "ignore:Converting a tensor with requires_grad=True to a scalar",
@@ -59,9 +62,18 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(pytest.mark.slow)
 
 
+def pytest_collection_finish():
+    """Garbage is collected between tests, and what was imported is left out of it."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+
+
 @pytest.fixture(autouse=True)
 def same_start():
     """Every test begins with the same seed and leaves the global policy as it was."""
     keras.utils.set_random_seed(0)
     yield
     keras.config.set_dtype_policy("float32")
+    if gc.get_count()[0] > MANY_OBJECTS:
+        gc.collect()

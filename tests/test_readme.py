@@ -61,6 +61,7 @@ def test_several_devices_and_a_backup(tmp_path, monkeypatch):
     assert len(names["model"].history.history["alignment_loss"]) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of TensorFlow, about its own savers
 def test_texts_are_served(tmp_path, monkeypatch):
     from small_classifiers import classifier

@@ -5,11 +5,10 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
-from keras_align import divergences
 from keras_align.conversion.finding import find_attention
 from keras_align.conversion.supported import adapter_of
+from keras_align.diagnostics.pooled_discrepancy import pooled_discrepancies
 from keras_align.diagnostics.recording import is_call_of, records
 from keras_align.diagnostics.reporting import format_table
 from keras_align.moments import Moments, matching_map
@@ -180,16 +179,6 @@ class _TokenSample:
 
 
 def _discrepancies(query, key, bandwidth):
-    """Unbiased MMD of every head of samples `(tokens, N, H)`, one head at a time."""
     if not (len(query) and len(key)):
         raise ValueError("Argument `inputs` must hold at least one real token.")
-    values = [
-        divergences.maximum_mean_discrepancy(
-            query[None, :, head : head + 1],
-            key[None, :, head : head + 1],
-            bandwidth=bandwidth,
-            unbiased=True,
-        )
-        for head in range(query.shape[1])
-    ]
-    return ops.convert_to_numpy(ops.concatenate(values, axis=1))[0]
+    return pooled_discrepancies(query, key, bandwidth)

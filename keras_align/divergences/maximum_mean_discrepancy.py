@@ -48,12 +48,16 @@ def maximum_mean_discrepancy(
     column = numerics.token_weights(key_mask, key)[:, None]
     query, key = numerics.as_rows(query), numerics.as_rows(key)
     query, key = numerics.centered(query, key, row, column)
-    narrowest, widest = _BANDWIDTHS
-    precision = min(max(float(bandwidth), narrowest), widest) ** -2.0
     total = maximum_mean_discrepancy_closed_form(
-        query, key, row, column, precision, unbiased
+        query, key, row, column, kernel_precision(bandwidth), unbiased
     )
     return numerics.zero_if_empty(total, query_mask, key_mask)
+
+
+def kernel_precision(bandwidth: float) -> float:
+    """`1 / bandwidth^2` of a float > 0, bounded so that float32 can hold it."""
+    narrowest, widest = _BANDWIDTHS
+    return min(max(float(bandwidth), narrowest), widest) ** -2.0
 
 
 def maximum_mean_discrepancy_plain(

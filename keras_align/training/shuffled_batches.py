@@ -108,16 +108,16 @@ class ShuffledBatches(keras.utils.PyDataset):
             raise IndexError(
                 f"Expected the index of one of {len(self)} batches. Received: {index}"
             )
-        return self._batch(self.epoch, index)
+        rows = self._rows(self.epoch, index)
+        return tree.map_structure(lambda array: array[rows], self._data)
 
-    def _batch(self, epoch, index):
+    def _rows(self, epoch, index):
         begin = index * self.batch_size
         rows = np.arange(begin, min(begin + self.batch_size, self._samples))
         if self.shuffle:
             rows = _order(self.seed, epoch, self._samples)[rows]
         shard, shards = self._shards
-        rows = np.array_split(rows, shards)[shard]
-        return tree.map_structure(lambda array: array[rows], self._data)
+        return np.array_split(rows, shards)[shard]
 
     def on_epoch_begin(self) -> None:
         self._has_begun = True
@@ -140,19 +140,28 @@ class ShuffledBatches(keras.utils.PyDataset):
         """
         import tensorflow as tf
 
-        def spec(array):
-            array = tf.convert_to_tensor(array)
-            size = array.shape[0] if self.drop_remainder else None
-            return tf.TensorSpec((size, *array.shape[1:]), array.dtype)
+        arrays = tree.map_structure(tf.convert_to_tensor, self._data)
+        sizes = [len(self._rows(0, index)) for index in range(len(self))]
+        ends = tf.constant(np.cumsum([0, *sizes]))
 
-        def batches():
+        def order():
             epoch = self.epoch
-            for index in range(len(self)):
-                yield self._batch(epoch, index)
+            return np.concatenate([self._rows(epoch, i) for i in range(len(self))])
 
-        dataset = tf.data.Dataset.from_generator(
-            batches, output_signature=tree.map_structure(spec, self[0])
-        )
+        def in_batches(_):
+            rows = tf.numpy_function(order, [], tf.int64)
+
+            def batch(index):
+                found = rows[ends[index] : ends[index + 1]]
+                found.set_shape([sizes[0] if self.drop_remainder else None])
+                return found
+
+            return tf.data.Dataset.range(len(self)).map(batch)
+
+        def take(rows):
+            return tree.map_structure(lambda array: tf.gather(array, rows), arrays)
+
+        dataset = tf.data.Dataset.from_tensors(0).flat_map(in_batches).map(take)
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(self)))
         return dataset.prefetch(tf.data.AUTOTUNE)
 

@@ -130,7 +130,7 @@ def test_gradients_equal_finite_differences(case):
     )
 
 
-@every_case
+@pytest.mark.parametrize("case", slow_but(METHODS, CASES))
 def test_eager_equals_graph_equals_xla(case):
     function, _, options = CASES[case]
     query, key = some_samples()

@@ -109,6 +109,7 @@ def test_each_key_head_meets_all_queries_of_its_group(key_heads, masked):
     )
 
 
+@pytest.mark.slow_on("jax")
 @pytest.mark.parametrize("alignment", contracts.ALIGNMENTS)
 def test_groups_of_one_are_multi_head_attention(alignment):
     grouped = keras_align.AlignedGroupedQueryAttention(4, 2, 2, alignment=alignment)

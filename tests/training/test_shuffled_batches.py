@@ -59,6 +59,14 @@ def test_the_dataset_has_the_same_batches():
     assert sorted(next(iter(strings))[0].numpy()) == [b"a", b"b"]
 
 
+def test_the_dataset_of_a_shard_may_end_in_an_empty_batch():
+    pytest.importorskip("tensorflow")
+    options = {"drop_remainder": False, "num_shards": 2, "shard_index": 1}
+    batches = ShuffledBatches(np.arange(5), None, 4, **options)
+    found = [x.numpy().tolist() for (x,) in batches.as_dataset()]
+    assert found == [batches[0][0].tolist(), []] and len(found[0]) == 2
+
+
 class Noting(ShuffledBatches):
     """Notes the epochs of which batches are read."""
 

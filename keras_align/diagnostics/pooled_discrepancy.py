@@ -1,0 +1,56 @@
+"""Unbiased MMD of many tokens, in pieces that fit the cache of a processor."""
+
+import numpy as np
+
+from keras_align.divergences.maximum_mean_discrepancy import kernel_precision
+
+ROWS = 256  # of a matrix of kernels that are in memory at once
+
+
+def pooled_discrepancies(
+    query: np.ndarray, key: np.ndarray, bandwidth: float
+) -> np.ndarray:
+    """`divergences.maximum_mean_discrepancy(..., unbiased=True)` without gradient.
+
+    Args:
+        query: float array `(T, N, H)`.
+        key: float array `(S, N, H)`.
+        bandwidth: float > 0, the kernel's standard deviation.
+
+    Returns:
+        float64 array `(N,)`.
+    """
+    center = (np.mean(query, axis=0) + np.mean(key, axis=0)) / 2.0
+    scale = kernel_precision(bandwidth) ** 0.5
+    values = []
+    for head in range(query.shape[1]):
+        x, y = (
+            np.ascontiguousarray((z - center)[:, head], "float32") for z in (query, key)
+        )
+        between = _sum_of_kernels(x, y, scale) / (len(x) * len(y))
+        values.append(_mean_of_pairs(x, scale) + _mean_of_pairs(y, scale) - 2 * between)
+    return np.array(values)
+
+
+def _mean_of_pairs(x, scale):
+    """Mean over the pairs of different tokens; a single token is its own pair."""
+    count = len(x)
+    if count == 1:
+        return 1.0
+    return (_sum_of_kernels(x, x, scale) - count) / (count * (count - 1))
+
+
+def _sum_of_kernels(x, y, scale):
+    """`sum_ij exp(-|scale x_i - scale y_j|^2 / 2)`."""
+    x, y = np.float32(scale) * x, np.float32(scale) * y
+    x_square, y_square = (0.5 * np.sum(np.square(z), axis=-1) for z in (x, y))
+    total, memory = 0.0, np.empty((ROWS, len(y)), "float32")
+    for begin in range(0, len(x), ROWS):
+        piece = x[begin : begin + ROWS]
+        exponents = np.matmul(piece, y.T, out=memory[: len(piece)])
+        exponents -= x_square[begin : begin + ROWS, None]
+        exponents -= y_square
+        np.minimum(exponents, 0.0, out=exponents)
+        rows = np.sum(np.exp(exponents, out=exponents), axis=-1)
+        total += float(np.sum(rows, dtype="float64"))
+    return total
