@@ -63,6 +63,7 @@ def test_a_run_repeats_whatever_ran_in_between(runs_of):
     }
 
 
+@pytest.mark.slow
 def test_runs_with_one_seed_differ_in_the_alignment_alone(tiny_task, settings, runs_of):
     """With a weight of 0 and no matching, alignment is soft attention."""
     ct = dataclasses.replace(methods.METHODS["ct"], weight=0.0, matched=None)
