@@ -20,13 +20,12 @@ def pooled_discrepancies(
     Returns:
         float64 array `(N,)`.
     """
+    query, key = (np.asarray(z, "float32") for z in (query, key))
     center = (np.mean(query, axis=0) + np.mean(key, axis=0)) / 2.0
     scale = kernel_precision(bandwidth) ** 0.5
     values = []
     for head in range(query.shape[1]):
-        x, y = (
-            np.ascontiguousarray((z - center)[:, head], "float32") for z in (query, key)
-        )
+        x, y = (np.ascontiguousarray(z[:, head] - center[head]) for z in (query, key))
         between = _sum_of_kernels(x, y, scale) / (len(x) * len(y))
         values.append(_mean_of_pairs(x, scale) + _mean_of_pairs(y, scale) - 2 * between)
     return np.array(values)
