@@ -69,6 +69,11 @@ def pytest_collection_finish():
     gc.disable()
 
 
+def pytest_sessionfinish():
+    """Nothing is left to find when the process ends, which would take long."""
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def same_start():
     """Every test begins with the same seed and leaves the global policy as it was."""
