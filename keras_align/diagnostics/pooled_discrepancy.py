@@ -22,26 +22,26 @@ def pooled_discrepancies(
     """
     query, key = (np.asarray(z, "float32") for z in (query, key))
     center = (np.mean(query, axis=0) + np.mean(key, axis=0)) / 2.0
-    scale = kernel_precision(bandwidth) ** 0.5
+    precision = np.float32(kernel_precision(bandwidth))
     values = []
     for head in range(query.shape[1]):
         x, y = (np.ascontiguousarray(z[:, head] - center[head]) for z in (query, key))
-        between = _sum_of_kernels(x, y, scale) / (len(x) * len(y))
-        values.append(_mean_of_pairs(x, scale) + _mean_of_pairs(y, scale) - 2 * between)
+        between = _sum_of_kernels(x, y, precision) / (len(x) * len(y))
+        within = _mean_of_pairs(x, precision) + _mean_of_pairs(y, precision)
+        values.append(within - 2.0 * between)
     return np.array(values)
 
 
-def _mean_of_pairs(x, scale):
+def _mean_of_pairs(x, precision):
     """Mean over the pairs of different tokens; a single token is its own pair."""
     count = len(x)
     if count == 1:
         return 1.0
-    return (_sum_of_kernels(x, x, scale) - count) / (count * (count - 1))
+    return _sum_of_kernels(x, x, precision, of_others=True) / (count * (count - 1))
 
 
-def _sum_of_kernels(x, y, scale):
-    """`sum_ij exp(-|scale x_i - scale y_j|^2 / 2)`."""
-    x, y = np.float32(scale) * x, np.float32(scale) * y
+def _sum_of_kernels(x, y, precision, of_others=False):
+    """`sum_ij exp(-precision |x_i - y_j|^2 / 2)`, with `of_others` without `i = j`."""
     x_square, y_square = (0.5 * np.sum(np.square(z), axis=-1) for z in (x, y))
     total, memory = 0.0, np.empty((ROWS, len(y)), "float32")
     for begin in range(0, len(x), ROWS):
@@ -50,6 +50,10 @@ def _sum_of_kernels(x, y, scale):
         exponents -= x_square[begin : begin + ROWS, None]
         exponents -= y_square
         np.minimum(exponents, 0.0, out=exponents)
+        with np.errstate(over="ignore"):  # to -inf, whose kernel is 0
+            exponents *= precision
+        if of_others:
+            np.fill_diagonal(exponents[:, begin:], -np.inf)
         rows = np.sum(np.exp(exponents, out=exponents), axis=-1)
         total += float(np.sum(rows, dtype="float64"))
     return total

@@ -164,7 +164,7 @@ class ShuffledBatches(keras.utils.PyDataset):
         dataset = tf.data.Dataset.from_tensors(0).flat_map(in_batches).map(take)
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(self)))
         options = tf.data.Options()
-        # Its thread lets an epoch end up to a minute later (TensorFlow 2.21).
+        # With it an iterator can take seconds to be deleted (TensorFlow 2.21).
         options.autotune.enabled = False
         return dataset.prefetch(2).with_options(options)
 

@@ -34,5 +34,16 @@ def test_far_from_the_origin():
 
 
 @pytest.mark.parametrize("bandwidth", [1e-200, 1e38])
-def test_any_bandwidth_is_finite(bandwidth):
-    assert np.isfinite(pooled_discrepancies(*samples(5, 6), bandwidth)).all()
+@pytest.mark.parametrize("size", [1.0, 1e6])
+def test_any_bandwidth_is_finite(bandwidth, size):
+    """No token is near another, or all are: no distance is left."""
+    query, key = samples(5, 6)
+    values = pooled_discrepancies(size * query, size * key, bandwidth)
+    np.testing.assert_allclose(values, 0.0, atol=1e-6)
+
+
+def test_a_token_is_left_out_of_the_pairs_with_itself():
+    """Also where the bandwidth is below the rounding error of a distance."""
+    query, key = samples(30, 40)
+    values = pooled_discrepancies(100.0 * query, 100.0 * key, 1e-3)
+    np.testing.assert_allclose(values, 0.0, atol=1e-9)
