@@ -194,7 +194,7 @@ def unpack(file, member, folder):
             with tarfile.open(file) as outer:
                 inner = outer.extractfile(member).read()
             with tarfile.open(fileobj=io.BytesIO(inner)) as archive:
-                archive.extractall(folder, filter="data")
+                extract_files(archive, folder)
             return
         with zipfile.ZipFile(file) as archive:
             names = [n for n in archive.namelist() if n.startswith(member + "/")]
@@ -206,6 +206,20 @@ def unpack(file, member, folder):
             f"Expected {file.name} to hold {member!r}. Received: {error}"
         ) from error
     shutil.move(folder.with_suffix(".all") / member, folder)
+
+
+def extract_files(archive, folder):
+    """Writes the files of a tar archive, none of them outside of `folder`.
+
+    In `TarFile.extractall` the filter for that is missing in Python 3.11.0 to 3.11.3.
+    """
+    for member in filter(tarfile.TarInfo.isfile, archive):
+        target = (folder / member.name).resolve()
+        if not target.is_relative_to(folder.resolve()):
+            raise tarfile.ExtractError(f"the file {member.name!r}, which is outside")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("wb") as stream:
+            shutil.copyfileobj(archive.extractfile(member), stream)
 
 
 def minilm():

@@ -140,6 +140,17 @@ def test_fetch_unpacks_the_archive_in_a_source_archive(index):
     assert len(cache_entries()) == 1
 
 
+@pytest.mark.parametrize("name", ["../outside.txt", "/outside.txt", "data/../../x"])
+def test_fetch_unpacks_nothing_outside_of_its_folder(tmp_path, name):
+    inner = tar({"inside.txt": b"1", name: b"2"})
+    file = tmp_path / "source.tar.gz"
+    file.write_bytes(tar({"data.tar.gz": inner}))
+    with pytest.raises(fetching.FetchError, match="outside"):
+        fetching.unpack(file, "data.tar.gz", tmp_path / "folder" / "unpacked")
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {path.name for path in written} == {"source.tar.gz", "inside.txt"}
+
+
 @pytest.mark.parametrize("put", [put_wheel, put_source])
 def test_fetch_refuses_another_file_and_keeps_nothing(index, put):
     archive = archive_of(put(index), sha256="0" * 64)
