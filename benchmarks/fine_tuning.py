@@ -21,8 +21,10 @@ import contextlib
 import csv
 import dataclasses
 import math
+import os
 import pathlib
 import sys
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "examples" / "fine_tuning"))
@@ -31,6 +33,7 @@ import command_line
 import fetching
 import fine_tuning_tables
 import finetuning
+import freed_memory
 import keras
 import methods
 import repeated_runs
@@ -39,13 +42,22 @@ import typos
 
 OUTPUT = ROOT / "benchmarks" / "results" / "fine_tuning.csv"
 REGIME = ("train_size", "test_size", "epochs", "batch_size", "sequence_length")
-REGIME += ("learning_rate", "warm_up", "backend")
+REGIME += ("learning_rate", "warm_up", "backend", "device")
 KEY = ("method", "weight", "matched", "seed", *REGIME)
 SCORES = ("accuracy", "ece", "nll", "scaled_ece", "scaled_nll")
 TESTS = (*sentences.DOMAINS, "movies" + typos.SUFFIX)
 OF_RUN = ("temperature", "mmd", "alignment_loss")
 OF_RUN += ("cpu_seconds_per_step", "seconds_per_step")
 COLUMNS = (*KEY, *(f"{test} {key}" for test in TESTS for key in SCORES), *OF_RUN)
+
+
+def device():
+    """Returns what models run on, "cpu", "gpu" or "tpu"."""
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return "gpu" if torch.cuda.is_available() else "cpu"
+    return keras.distribution.list_devices()[0].partition(":")[0].lower()
 
 
 def key_of(method, seed, settings, test_size):
@@ -57,6 +69,7 @@ def key_of(method, seed, settings, test_size):
         "seed": seed,
         "test_size": test_size,
         "backend": keras.backend.backend(),
+        "device": device(),
     }
     regime = dataclasses.asdict(settings)
     return tuple(str(named.get(column, regime.get(column))) for column in KEY)
@@ -88,14 +101,17 @@ def read(file):
 def append(file, key, row):
     """Adds a run to a file, which is made if there is none."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError), file.open("x") as stream:
-        stream.write(",".join(COLUMNS) + "\n")
+    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+        empty = pathlib.Path(folder, "empty")
+        empty.write_text(",".join(COLUMNS) + "\n")
+        with contextlib.suppress(FileExistsError):
+            os.link(empty, file)  # never seen without its first line
     with file.open("a", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
         writer.writerow(dict(zip(KEY, key, strict=True)) | row)
 
 
-def run_missing(task, method, settings, arguments):
+def run_missing(task, method, settings, arguments, runs=None):
     """Runs what is not in the file yet; builds the model only if there is something."""
     repeated = None
     for seed in range(arguments.seeds):
@@ -103,7 +119,8 @@ def run_missing(task, method, settings, arguments):
         if key in read(arguments.output):
             continue
         if repeated is None:
-            repeated = repeated_runs.RepeatedRuns(task, method, settings)
+            runs = runs or repeated_runs.RepeatedRuns
+            repeated = runs(task, method, settings)
         row = row_of(repeated.run(seed))
         append(arguments.output, key, row)
         print(f"{method.title}, seed {seed}: {row}", flush=True)
@@ -142,15 +159,19 @@ def choose_method(name, arguments):
     return dataclasses.replace(method, matched=matched)
 
 
-def main(arguments=None):
-    """Runs what is missing and prints the tables of the whole file."""
+def main(arguments=None, runs=None):
+    """Runs what is missing and prints the tables of the whole file.
+
+    `runs` is a subclass of `repeated_runs.RepeatedRuns` to be taken in its place.
+    """
     arguments = parse_arguments(arguments)
     read(arguments.output)
+    freed_memory.keep()
     size = arguments.test_size
     task = sentences.rated_sentences(fetching.rated_sentences(), size)
     few = task.validation.first(size)
     task = typos.with_typos(dataclasses.replace(task, validation=few))
-    options = set(REGIME) - {"test_size", "backend"}
+    options = set(REGIME) - {"test_size", "backend", "device"}
     settings = finetuning.Settings(
         fetching.minilm(),
         **{name: getattr(arguments, name) for name in options},
@@ -158,7 +179,7 @@ def main(arguments=None):
         verbose=0,
     )
     for name in arguments.methods:
-        run_missing(task, choose_method(name, arguments), settings, arguments)
+        run_missing(task, choose_method(name, arguments), settings, arguments, runs)
     rows = list(read(arguments.output).values())
     print(fine_tuning_tables.text(rows, REGIME))
 

@@ -18,7 +18,7 @@ COLUMNS = {
     for group in GROUPS
     for title, _ in SCORES.values()
 }
-COLUMNS |= {"MMD": 3, "CPU s/step": 3}
+COLUMNS |= {"MMD": 2}
 BASELINE = ("soft", "0.0", "")
 SCALED = ("soft, temperature scaled", "0.0", "")
 
@@ -42,8 +42,8 @@ def text(rows, regime):
         parts.append(table(methods, means))
         if BASELINE in methods:
             parts.append(
-                "Mean of the paired differences to soft attention [95% bootstrap "
-                "interval over the seeds], * where it does not contain 0:"
+                "Mean of the paired differences to soft attention [95% interval over "
+                "the seeds, Student's t], * where it does not contain 0:"
             )
             parts.append(table(methods, differences))
     return "\n\n".join(parts)
@@ -76,7 +76,7 @@ def summary(row, prefix=""):
             key = key if key == "accuracy" else prefix + key
             values = [float(row[f"{test} {key}"]) for test in tests]
             numbers.append(factor * np.mean(values))
-    return np.array([*numbers, float(row["mmd"]), float(row["cpu_seconds_per_step"])])
+    return np.array([*numbers, float(row["mmd"])])
 
 
 def table(methods, cells):
@@ -114,7 +114,7 @@ def differences(methods, method):
     for column, digits in zip(values.T, COLUMNS.values(), strict=True):
         cell = f"{column.mean():+.{digits}f}"
         if len(column) > 1:
-            low, high = comparing.bootstrap_interval(column)
+            low, high = comparing.t_interval(column)
             cell += f" [{low:+.{digits}f}, {high:+.{digits}f}]"
             cell += " *" if low > 0 or high < 0 else ""
         made.append(cell)

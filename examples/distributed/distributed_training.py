@@ -165,7 +165,7 @@ def prepare(task, settings, strategy, options, alignment):
     model = finetuning.build(settings, len(task.classes), seed=0)
     if alignment != "none":
         keras_align.align_model(model, alignment)
-    sentences = task.train.first(settings.train_size)
+    sentences = settings.sentences(task)
     data = keras_align.training.ShuffledBatches(
         finetuning.encode(model.preprocessor, sentences),
         sentences.labels,

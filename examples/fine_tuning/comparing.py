@@ -19,23 +19,8 @@ def t_interval(differences):
     return float(mean - half), float(mean + half)
 
 
-def bootstrap_interval(differences, resamples=10_000, seed=0):
-    """Returns the limits of the 95% percentile bootstrap interval of the mean.
-
-    Differences are drawn with replacement `resamples` times. NaN if there is one alone.
-    """
-    differences = np.asarray(differences, float)
-    count = len(differences)
-    if count < 2:
-        return np.nan, np.nan
-    rows = np.random.default_rng(seed).integers(count, size=(resamples, count))
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(differences[rows].mean(axis=1), [tail, 1 - tail])
-    return float(low), float(high)
-
-
 def seeds_to_decide(differences):
-    """Returns how many seeds would decide about a mean difference of this size.
+    """Returns how many seeds would decide if the mean difference stayed as it is.
 
     That is the smallest number with which half of the t interval, with the standard
     deviation of these differences, is less than their mean; more than are there, and

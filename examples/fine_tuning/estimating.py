@@ -29,7 +29,7 @@ def estimate_seconds(task, settings, methods, seeds):
     """
     model = finetuning.build(settings, len(task.classes), seed=0)
     weights = model.count_params() - model.backbone.token_embedding.count_params()
-    trained = min(settings.train_size or len(task.train), len(task.train))
+    trained = len(settings.sentences(task))
     predicted = sum(map(len, task.tests.values())) + len(task.validation)
     sentences = 6 * settings.epochs * trained + 2 * predicted
     operations = sentences * settings.sequence_length * weights

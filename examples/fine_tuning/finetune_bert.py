@@ -30,6 +30,7 @@ quiet_tensorflow.load()
 import command_line
 import estimating
 import fetching
+import freed_memory
 import glue
 import methods
 import pictures
@@ -83,6 +84,7 @@ def main(arguments=None):
     """Runs the comparison that the command line asks for."""
     begin = time.perf_counter()
     options = parse_arguments(arguments)
+    freed_memory.keep()
     try:
         task = typos.with_typos(command_line.load_task(options))
         settings = command_line.choose_settings(options, task)
@@ -121,7 +123,7 @@ def compare(task, settings, options):
 def announce(task, settings, options):
     """Says what is going to happen and how long it will take."""
     count, seeds = len(options.methods), options.seeds
-    train_size = min(settings.train_size, len(task.train))
+    train_size = len(settings.sentences(task))
     tests = ", ".join(f"{len(s)} {name}" for name, s in task.tests.items())
     minutes = estimating.estimate_seconds(task, settings, count, seeds) / 60
     print(

@@ -54,6 +54,10 @@ class Settings:
     matching: int = 256
     verbose: int = 1
 
+    def sentences(self, task):
+        """Returns the training sentences of a `sentences.Task` that are used."""
+        return task.train.first(self.train_size or len(task.train))
+
     def warm_up_steps(self, steps):
         """Returns how many of `steps` belong to the warm-up."""
         return round(self.warm_up * steps)

@@ -59,7 +59,7 @@ class RepeatedRuns:
     def __init__(self, task, method, settings):
         self.task, self.method, self.settings = task, method, settings
         self.model = finetuning.build(settings, len(task.classes), seed=0)
-        train = task.train.first(settings.train_size or len(task.train))
+        train = settings.sentences(task)
         self.inputs = finetuning.encode(self.model.preprocessor, train)
         self.targets = np.eye(len(task.classes), dtype="float32")[train.labels]
         self.batch_size = min(settings.batch_size, len(train))

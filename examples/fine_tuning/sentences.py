@@ -73,7 +73,7 @@ class Task:
         name: String, for titles.
         classes: List of strings, the names of the classes.
         train: `Sentences` in random order.
-        validation: `Sentences` to watch during the training.
+        validation: `Sentences` on which the temperature is fitted.
         tests: Dictionary from names to `Sentences`; the first is in domain.
         measures: Tuple of keys of what `finetuning.score` returns, those to report.
     """

@@ -19,16 +19,16 @@ VERDICTS = {
     "better": "better",
     "worse": "worse",
     "the same": "the same",
-    "undecided": "undecided (in brackets how many seeds would decide)",
+    "undecided": "undecided (in brackets how many seeds would decide if it stays so)",
 }
 INDENTS = {"initial_indent": "  ", "subsequent_indent": "    "}
 NOTES = """
 Difference: to {baseline}, mean over the paired seeds with its 95% interval
-(Student's t). ECE: expected calibration error, 10 bins. NLL: negative log-likelihood,
-nats. Scaled: after temperature scaling fitted on validation sentences, which any model
-can have. Total MMD: distance between keys and queries, summed over layers and heads
-(unbiased, all tokens pooled). CPU seconds/step: of all threads, the first step left
-out."""
+(Student's t); other test sentences would move it, too. ECE: expected calibration
+error, 10 bins. NLL: negative log-likelihood, nats. Scaled: after temperature scaling
+fitted on validation sentences, which any model can have. Total MMD: distance between
+keys and queries, summed over layers and heads (unbiased, all tokens pooled). CPU
+seconds/step: of all threads, the first step left out."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +104,7 @@ def text(task, runs, settings):
     lines = measures(task, runs)
     methods = list(lines[0].values)
     seeds = len(lines[0].values[methods[0]])
-    title = f"{task.name}, {min(settings.train_size, len(task.train))} sentences"
+    title = f"{task.name}, {len(settings.sentences(task))} sentences"
     title += f", mean ± standard deviation of {seeds} seeds" if seeds > 1 else ""
     heads = [method.title for method in methods]
     differences = [f"difference of {head}" for head in heads[1:]]

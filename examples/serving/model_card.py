@@ -74,7 +74,7 @@ def alignments(model):
 
 def training(task, settings):
     names = ("epochs", "batch_size", "learning_rate", "weight_decay", "precision")
-    size = min(settings.train_size or len(task.train), len(task.train))
+    size = len(settings.sentences(task))
     return {"sentences": size, **{name: getattr(settings, name) for name in names}}
 
 

@@ -25,7 +25,7 @@ class Alignment(layers.Layer):
     name that `alignment=` accepts and that survives saving.
 
     An attention layer calls its alignment in training on at most `max_tokens` real
-    tokens of every sample, evenly spaced, others in every call; see `sample_tokens`.
+    tokens of every sample, spread over it, others in every call; see `sample_tokens`.
     This bounds the time and memory of an alignment, whatever the length. Called
     directly, an alignment takes all tokens that it is given.
 
@@ -121,11 +121,11 @@ class Alignment(layers.Layer):
         pairs = [(query, query_mask), (key, key_mask)]
         long = [token_sampling.needs_sampling(x, self.max_tokens) for x, _ in pairs]
         if self.max_tokens is not None and any(long):
-            phase = token_sampling.draw_phase(seed)
+            phases = token_sampling.draw_phases(self.max_tokens, seed)
             for index in (0, 1):
                 if long[index]:
                     pairs[index] = token_sampling.sample_tokens(
-                        *pairs[index], self.max_tokens, phase
+                        *pairs[index], self.max_tokens, phases
                     )
         (query, query_mask), (key, key_mask) = pairs
         return query, key, query_mask, key_mask

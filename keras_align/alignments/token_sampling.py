@@ -13,23 +13,26 @@ def needs_sampling(x: Tensor, max_tokens: int | None) -> bool:
 
 
 def sample_tokens(
-    x: Tensor, mask: Tensor | None, max_tokens: int, phase: Tensor
+    x: Tensor, mask: Tensor | None, max_tokens: int, phases: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Selects at most `K = max_tokens` real tokens of every sample, evenly spaced.
+    """Selects at most `K = max_tokens` real tokens of every sample, spread over it.
 
-    Systematic sampling: the `j`-th that is selected of the `n` real tokens of a sample
-    is number `floor((j m + i) / K)`, with `m = max(n, K)` and one `i` in `0..m-1` for
-    the sample. Over all `i` every real token is selected equally often, so that a mean
-    over the selected ones is an unbiased estimate of the mean over all. Where padding
-    lies, and how much of it, changes nothing.
+    Stratified sampling: the `j`-th that is selected of the `n` real tokens of a sample
+    is number `floor((j m + i_j) / K)`, with `m = max(n, K)` and `i_j` in `0..m-1`: one
+    out of each of K stretches of the sample. Over all `i_j` every real token is
+    selected equally often, so that a mean over the selected ones is an unbiased
+    estimate of the mean over all. Tokens of one stretch are never selected together,
+    and where K does not divide n, the token on a border can be selected twice. Where
+    padding lies, and how much of it, changes nothing.
 
-    Source: W. G. Madow and L. H. Madow, On the theory of systematic sampling, 1944.
+    Source: W. G. Cochran, Sampling Techniques, 3rd edition, 1977, chapter 5.
 
     Args:
         x: float tensor `(B, T, N, H)`.
         mask: boolean tensor `(B, T)`, True for real tokens, or `None`.
         max_tokens: int, `K`.
-        phase: float32 scalar in [0, 1), gives `i` as `floor(phase * m)`.
+        phases: float32 `(K,)` in [0, 1), gives `i_j` as `floor(phases[j] * m)`. The
+            samples of a batch share it.
 
     Returns:
         Pair of a tensor `(B, K, N, H)` and its boolean mask `(B, K)`, False at the end
@@ -39,27 +42,29 @@ def sample_tokens(
         mask = ops.ones_like(x[..., 0, 0], dtype="bool")
     counts = ops.cumsum(ops.cast(mask, "int32"), axis=1)  # (B, T)
     total = ops.max(counts, axis=1, keepdims=True, initial=0)  # (B, 1)
-    numbers = _selected(total, max_tokens, phase)  # (B, K)
+    numbers = _selected(total, max_tokens, phases)  # (B, K)
     before = counts[:, None] <= numbers[:, :, None]  # (B, K, T)
     positions = ops.sum(ops.cast(before, "int32"), axis=-1)
     last = ops.shape(x)[1] - 1
     return _take(x, ops.minimum(positions, last)), numbers < total
 
 
-def draw_phase(seed: int | keras.random.SeedGenerator | None) -> Tensor:
-    """Draws a float32 scalar in [0, 1), in a graph and under XLA the same as eagerly.
+def draw_phases(
+    max_tokens: int, seed: int | keras.random.SeedGenerator | None
+) -> Tensor:
+    """Draws float32 `(K,)` in [0, 1), in a graph and under XLA the same as eagerly.
 
     For floats of TensorFlow that is not so.
     """
     steps = 2**22
-    drawn = keras.random.randint((), 0, steps, dtype="int32", seed=seed)
+    drawn = keras.random.randint((max_tokens,), 0, steps, dtype="int32", seed=seed)
     return ops.cast(drawn, "float32") / steps
 
 
-def _selected(total, max_tokens, phase):
+def _selected(total, max_tokens, phases):
     """The numbers of the selected tokens, too large behind the last one."""
     count = ops.maximum(total, max_tokens)
-    first = ops.cast(ops.floor(phase * ops.cast(count, "float32")), "int32")
+    first = ops.cast(ops.floor(phases * ops.cast(count, "float32")), "int32")
     first = ops.minimum(first, count - 1)  # where the product was rounded up
     slots = ops.arange(max_tokens, dtype="int32")
     whole, rest = count // max_tokens, count % max_tokens

@@ -68,8 +68,10 @@ class MatchedMoments:
         self.restore()
 
     def __str__(self) -> str:
-        matched = sum(row.matched != "" for row in self.rows)
         lines = format_table(_TITLES, [astuple(row) for row in self.rows])
-        return "\n".join([*lines, f"{matched} of {len(self.rows)} layers matched"])
+        count = f"{len(self.changes)} of {len(self.rows)} layers matched"
+        matched = any(row.matched for row in self.rows)
+        undone = ", all restored" if matched and not self.changes else ""
+        return "\n".join([*lines, count + undone])
 
     __repr__ = __str__

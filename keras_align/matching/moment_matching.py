@@ -30,11 +30,11 @@ def match_moments(
     model: keras.layers.Layer,
     inputs: Any,
     layers: Choice = None,
-    moments: str = "covariance",
+    moments: str = "mean",
     ridge: float = 1e-4,
     batch_size: int = 32,
 ) -> MatchedMoments:
-    """Makes means and covariances of keys and queries equal, in closed form.
+    """Makes means, or also covariances, of keys and queries equal, in closed form.
 
     The weights of softmax attention do not change when one vector c is added to all
     keys of a head, nor under `q -> q A`, `k -> k A^-T` with an invertible A. Of these
@@ -54,15 +54,17 @@ def match_moments(
 
     Larger scores are rounded more coarsely: under bfloat16 the error of a row of
     attention weights grows some 1.4 times for means and 2.4 times for covariances
-    (measured on MiniLM), so prefer `moments="mean"` there. Call it before an optimizer
-    gathers its moments: they are not mapped.
+    (measured on MiniLM). Training from equal means takes the same steps as before;
+    covariances change how fast weights learn. So means are the default. Call it before
+    an optimizer gathers its moments: they are not mapped.
 
     Args:
         model: `keras.Model` or layer, plain or aligned.
         inputs: array, or nested structure of arrays, with the samples along the first
             axis; texts if the model has a `preprocessor`. A hundred sentences do.
         layers: as in `align_model`; `None`, the default, for all.
-        moments: `"mean"` or `"covariance"`, the default, which matches both.
+        moments: `"mean"`, the default, or `"covariance"`, which matches both, and
+            scales where means cannot be shifted.
         ridge: float >= 0, share of the mean variance of a head that is added to its
             covariances, for features that are hardly used. Defaults to `1e-4`.
         batch_size: int > 0. Defaults to `32`.
@@ -81,7 +83,7 @@ def match_moments(
     >>> x = keras.layers.MultiHeadAttention(2, 8, name="attention")(inputs, inputs)
     >>> model = keras.Model(inputs, x)
     >>> x = np.random.randn(4, 50, 16)
-    >>> matched = keras_align.match_moments(model, x)
+    >>> matched = keras_align.match_moments(model, x, moments="covariance")
     >>> keras_align.measure_alignment(model, x).total < 0.01
     True
     >>> matched.restore()
@@ -146,7 +148,7 @@ def _match(found, gathered, moments, ridge, changes, unchanged):
     if not (query_moments.count and key_moments.count):
         return "", "the model does not call it"
     if moments == "mean" and symmetry.kind != "full":
-        return "", symmetry.reason
+        return "", f"{symmetry.reason}; moments='covariance' matches that"
     try:
         query, key = adapter.head_weights(layer)
     except ValueError as error:
@@ -162,7 +164,7 @@ def _match(found, gathered, moments, ridge, changes, unchanged):
     changes.append(Change(layer, query, key, of_heads))
     if not unchanged():
         changes.pop().undo()
-        return "", "its outputs would change, it has other symmetries than expected"
+        return "", unchanged.reason
     notes = [symmetry.reason if shifts or symmetry.kind != "full" else _NO_BIAS]
     if query_moments.count < query_moments.mean.shape[-1]:
         notes.append("fewer tokens than features: give more samples")

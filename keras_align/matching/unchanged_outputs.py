@@ -22,6 +22,7 @@ class UnchangedOutputs:
 
     Attributes:
         can_tell: bool, whether there is a float output that is the same in two calls.
+        change: float, the latest that was found, relative to the largest output.
     """
 
     def __init__(self, model: keras.layers.Layer, inputs: Any) -> None:
@@ -29,6 +30,7 @@ class UnchangedOutputs:
         layers = keras_internals.flattened(model)
         half = any(x.compute_dtype in ("bfloat16", "float16") for x in layers)
         self._limit = _LIMIT_OF_HALF if half else _LIMIT
+        self.change = 0.0
         self._before = self._outputs()
         again = self._outputs()
         pairs = zip(self._before, again, strict=True)
@@ -39,6 +41,14 @@ class UnchangedOutputs:
         """Whether the outputs that can tell are those at first, up to rounding."""
         triples = zip(self._before, self._outputs(), self._repeats, strict=True)
         return all(self._same(a, b) for a, b, repeats in triples if repeats)
+
+    @property
+    def reason(self) -> str:
+        """Why a layer is left that changed the outputs."""
+        return (
+            f"the outputs would change by {self.change:.1e} of the largest: it has "
+            "other symmetries than its adapter says, or the model amplifies rounding"
+        )
 
     def _outputs(self):
         outputs = tree.flatten(self.model(self.inputs, training=False))
@@ -52,6 +62,9 @@ class UnchangedOutputs:
     def _same(self, before, now):
         finite = np.isfinite(before)
         if not np.array_equal(finite, np.isfinite(now)) or not finite.any():
+            self.change = np.inf
             return False
         before, now = before[finite], now[finite]
-        return np.max(np.abs(now - before)) <= self._limit * np.max(np.abs(before))
+        change, size = np.max(np.abs(now - before)), np.max(np.abs(before))
+        self.change = float(change / size) if size else float(change > 0)
+        return change <= self._limit * size

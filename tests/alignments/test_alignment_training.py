@@ -55,12 +55,9 @@ def fall(name, options, seed):
 @pytest.mark.parametrize(
     ("name", "options", "seed"),
     [
-        ("ct", {}, 0),
-        *(pytest.param("ct", {}, seed, marks=pytest.mark.slow) for seed in (1, 2)),
-        ("gan", {}, 0),
-        ("mmd", {}, 0),
-        ("ot", {}, 0),
-        ("ot", SQUARED, 0),
+        pytest.param(*case, seed, marks=[pytest.mark.slow] if seed else [])
+        for case in (("ct", {}), ("gan", {}), ("mmd", {}), ("ot", {}), ("ot", SQUARED))
+        for seed in range(4)
     ],
 )
 def test_training_brings_displaced_samples_together(name, options, seed):

@@ -14,7 +14,7 @@ from keras import ops
 from small_alignments import CLASSES, samples
 
 from keras_align.alignments import Alignment, get_alignment, serialize_alignment
-from keras_align.alignments.token_sampling import sample_tokens
+from keras_align.alignments.token_sampling import draw_phases, sample_tokens
 
 every_alignment = pytest.mark.parametrize("name", CLASSES)
 
@@ -65,6 +65,18 @@ def test_every_real_token_is_selected_equally_often(mask, max_tokens):
         assert len(np.unique(np.diff(number))) <= 2  # evenly spaced
     often = np.bincount(np.concatenate(found), minlength=9)
     assert (often[real] == min(count, max_tokens * count // max(len(real), 1))).all()
+
+
+@pytest.mark.slow_on("jax")
+def test_any_two_tokens_of_two_stretches_can_be_selected_together():
+    mask, seeds = np.ones((1, 8), bool), keras.random.SeedGenerator(0)
+    together = np.zeros((8, 8), bool)
+    for _ in range(100):
+        found = selected(mask, 4, draw_phases(4, seeds))[0]
+        together[np.ix_(found, found)] = True
+    stretch = np.arange(8) // 2
+    same = stretch[:, None] == stretch
+    np.testing.assert_array_equal(together, ~same | np.eye(8, dtype=bool))
 
 
 def test_a_phase_for_every_token_where_the_number_divides():

@@ -14,19 +14,6 @@ def test_t_interval():
     assert np.isnan(comparing.t_interval([1.0])).all()
 
 
-def test_bootstrap_interval():
-    """Of two values the mean is low, half way or high in 1, 2 and 1 of 4 samples."""
-    assert comparing.bootstrap_interval([0.0, 1.0]) == (0.0, 1.0)
-    draw = np.random.default_rng(3)
-    many = draw.normal(5.0, 2.0, 400)
-    low, high = comparing.bootstrap_interval(many)
-    mean, half = many.mean(), 1.96 * many.std() / 20
-    assert (low, high) == pytest.approx((mean - half, mean + half), abs=0.02)
-    assert comparing.bootstrap_interval(many) == (low, high)  # seeded
-    assert comparing.bootstrap_interval(many, seed=1) != (low, high)
-    assert np.isnan(comparing.bootstrap_interval([1.0])).all()
-
-
 def test_seeds_to_decide():
     """Half widths of the interval by hand: t / sqrt(n) at a deviation of 1."""
     # 2.4842, 1.5912, 1.2417, 1.0494, 0.9248 for n = 3 to 7

@@ -6,7 +6,6 @@ import sys
 import types
 
 import methods
-import numpy as np
 import pytest
 import sentences
 
@@ -124,12 +123,12 @@ def test_tables(run, capsys):
     scaled, difference = lines_of(text, "soft, temperature scaled")
     assert scaled[4:7] == ["51.5 ± 1.3", "5.0 ± 0.0", "0.333 ± 0.000"]
     assert difference[5] == "-15.0 [-15.0, -15.0] *"
-    assert "train size 1024" in text and "[95% bootstrap" in text
+    assert "train size 1024" in text and "[95% interval" in text
 
 
 def test_summary_means_over_the_other_domains(benchmark):
     row = {f"{test} {key}": "0" for test in benchmark.TESTS for key in benchmark.SCORES}
-    row |= {"mmd": "2", "cpu_seconds_per_step": "3"}
+    row["mmd"] = "2"
     row |= {"Amazon accuracy": "0.3", "NYT accuracy": "0.6", "tweets accuracy": "0.9"}
     row["movies with typos nll"] = "0.7"
     columns = list(benchmark.fine_tuning_tables.COLUMNS)
@@ -137,7 +136,6 @@ def test_summary_means_over_the_other_domains(benchmark):
     assert summary["out of domain acc, %"] == pytest.approx(60.0)
     assert summary["typos NLL"] == pytest.approx(0.7)
     assert (summary["movies acc, %"], summary["MMD"]) == (0.0, 2.0)
-    np.testing.assert_equal(summary["CPU s/step"], 3.0)
 
 
 def test_methods_take_weight_and_moments(benchmark):

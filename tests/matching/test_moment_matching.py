@@ -57,7 +57,7 @@ def test_predictions_stay_and_the_discrepancy_falls(kind):
     model = attention_model(kind)
     before, far = predictions(model), keras_align.measure_alignment(model, DATA).total
     start = values(model)
-    matched = keras_align.match_moments(model, DATA)
+    matched = keras_align.match_moments(model, DATA, moments="covariance")
     assert matched.rows[0].matched == "means, covariances"
     np.testing.assert_allclose(predictions(model), before, atol=1e-5)
     near = keras_align.measure_alignment(model, DATA).total
@@ -77,9 +77,9 @@ def test_padding_does_not_count():
     model = displaced(keras.Model(inputs, x))
     tokens = np.random.default_rng(0).integers(1, 50, (6, 9))
     longer = np.pad(tokens, [(0, 0), (0, 30)])
-    with keras_align.match_moments(model, tokens):
+    with keras_align.match_moments(model, tokens, moments="covariance"):
         short = values(model)
-    keras_align.match_moments(model, longer)
+    keras_align.match_moments(model, longer, moments="covariance")
     for left, right in zip(short, values(model), strict=True):
         np.testing.assert_allclose(left, right, atol=1e-5)
 
@@ -99,7 +99,7 @@ def test_several_axes_of_tokens():
     model = displaced(keras.Model(inputs, attention(inputs, inputs)))
     data = DATA.reshape(8, 3, 4, 16)
     before = predictions(model, data)
-    keras_align.match_moments(model, data)
+    keras_align.match_moments(model, data, moments="covariance")
     np.testing.assert_allclose(predictions(model, data), before, atol=1e-5)
     assert keras_align.measure_alignment(model, data).total < 0.2
 
@@ -111,7 +111,7 @@ def test_calls_of_a_shared_layer_are_pooled():
     middle = shared(inputs, inputs)
     model = displaced(keras.Model(inputs, shared(middle, middle)))
     before = predictions(model)
-    keras_align.match_moments(model, DATA)
+    keras_align.match_moments(model, DATA, moments="covariance")
     np.testing.assert_allclose(predictions(model), before, atol=1e-5)
     records = keras_align.record_attention(model, DATA)
     query, key = (
@@ -128,14 +128,14 @@ def test_keys_without_bias_are_not_shifted():
     before = predictions(model)
     with pytest.raises(ValueError, match="no bias"):
         keras_align.match_moments(model, DATA, moments="mean")
-    matched = keras_align.match_moments(model, DATA)
+    matched = keras_align.match_moments(model, DATA, moments="covariance")
     assert "second moments" in str(matched) and "no bias" in matched.rows[0].note
     np.testing.assert_allclose(predictions(model), before, atol=1e-5)
 
 
 def test_after_training_the_inverse_keeps_predictions():
     model = attention_model()
-    matched = keras_align.match_moments(model, DATA)
+    matched = keras_align.match_moments(model, DATA, moments="covariance")
     model.compile("sgd", "mse")
     model.fit(DATA, DATA[:, :, :16], verbose=0)
     before = predictions(model)
@@ -167,7 +167,9 @@ def test_chosen_layers_and_the_report():
     x = layers.MultiHeadAttention(2, 8, name="first")(inputs, inputs)
     x = layers.MultiHeadAttention(2, 8, name="second")(x, x)
     model = displaced(keras.Model(inputs, x))
-    matched = keras_align.match_moments(model, DATA, layers="second")
+    matched = keras_align.match_moments(
+        model, DATA, layers="second", moments="covariance"
+    )
     notes = {row.path: row.note for row in keras_align.alignment_report(model).rows}
     assert notes == {
         "first": "plain",
@@ -205,13 +207,27 @@ def test_a_class_without_known_symmetries_is_left(monkeypatch):
     start = values(model)
     keras_align.register_attention(Normalized)
     with pytest.raises(ValueError, match="symmetries are not known"):
-        keras_align.match_moments(model, DATA)
+        keras_align.match_moments(model, DATA, moments="covariance")
     # What is said of it but does not hold shows in its outputs.
     adapter = keras_align.AttentionAdapter(symmetry="full")
     keras_align.register_attention(Normalized, adapter)
     with pytest.raises(ValueError, match="outputs would change"):
-        keras_align.match_moments(model, DATA)
+        keras_align.match_moments(model, DATA, moments="covariance")
     assert same(values(model), start)
+
+
+@pytest.mark.backends("tensorflow")
+def test_means_are_the_default_and_restoring_gives_the_former_note_back():
+    model = attention_model()
+    of_means = keras_align.match_moments(model, DATA)
+    assert of_means.rows[0].matched == "means"
+    with keras_align.match_moments(model, DATA, moments="covariance") as more:
+        assert "covariances" in str(keras_align.alignment_report(model))
+    report = str(keras_align.alignment_report(model))
+    assert "matched: means" in report and "covariances" not in report
+    assert "1 layers matched" in str(of_means) and "all restored" in str(more)
+    of_means.restore()
+    assert "matched" not in str(keras_align.alignment_report(model))
 
 
 @pytest.mark.backends("tensorflow")
@@ -219,18 +235,18 @@ def test_lora_and_int8_are_left():
     model = attention_model()
     model.get_layer("a").key_dense.enable_lora(2)
     with pytest.raises(ValueError, match="LoRA"):
-        keras_align.match_moments(model, DATA)
+        keras_align.match_moments(model, DATA, moments="covariance")
     model = attention_model()
     model.get_layer("a").query_dense.quantize("int8")
     with pytest.raises(ValueError, match="int8"):
-        keras_align.match_moments(model, DATA)
+        keras_align.match_moments(model, DATA, moments="covariance")
 
 
 @pytest.mark.backends("tensorflow")
 @pytest.mark.parametrize("added", ["lora", "int8"])
 def test_other_weights_are_not_restored(added):
     model = attention_model()
-    matched = keras_align.match_moments(model, DATA)
+    matched = keras_align.match_moments(model, DATA, moments="covariance")
     query = model.get_layer("a").query_dense
     query.enable_lora(2) if added == "lora" else query.quantize("int8")
     start = values(model)
@@ -253,7 +269,7 @@ def test_texts_are_preprocessed_once(monkeypatch):
         return original(self, x, *args, **kwargs)
 
     monkeypatch.setattr(type(model.preprocessor), "call", call)
-    keras_align.match_moments(model, list(TEXTS))
+    keras_align.match_moments(model, list(TEXTS), moments="covariance")
     assert {x.decode() if isinstance(x, bytes) else x for x in seen} == set(TEXTS)
 
 
@@ -266,7 +282,7 @@ def test_outputs_that_cannot_tell_are_noted():
     assert "not checked" in matched.rows[0].note
     broken = np.where(np.arange(16) == 3, np.nan, DATA)
     with pytest.raises(ValueError, match="not finite"):
-        keras_align.match_moments(model, broken)
+        keras_align.match_moments(model, broken, moments="covariance")
 
 
 @pytest.mark.backends("tensorflow")
@@ -287,7 +303,7 @@ def test_a_failure_changes_nothing(monkeypatch):
     write = ProjectionWeights.write
     monkeypatch.setattr(ProjectionWeights, "write", failing)
     with pytest.raises(MemoryError):
-        keras_align.match_moments(model, DATA)
+        keras_align.match_moments(model, DATA, moments="covariance")
     assert len(calls) == 4 and same(values(model), start)
 
 
