@@ -20,7 +20,6 @@ import argparse
 import contextlib
 import csv
 import dataclasses
-import math
 import os
 import pathlib
 import sys
@@ -145,8 +144,7 @@ def parse_arguments(arguments=None):
     add("--output", type=pathlib.Path, default=OUTPUT, help="a CSV file")
     options = parser.parse_args(arguments)
     command_line.check_regime(parser, options)
-    if options.weight is not None and not 0 <= options.weight < math.inf:
-        parser.error(f"--weight must be a number >= 0, not {options.weight}")
+    command_line.check_weight(parser, options)
     return options
 
 

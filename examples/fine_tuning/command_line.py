@@ -10,6 +10,7 @@ import fetching
 import finetuning
 import glue
 import keras
+import numpy as np
 import own_sentences
 import sentences
 
@@ -58,12 +59,20 @@ def check_options(parser, options):
             "the GLUE benchmark (gluebenchmark.com/tasks)"
         )
     check_regime(parser, options)
-    if options.weight is not None and not 0 <= options.weight < math.inf:
-        parser.error(f"--weight must be a number >= 0, not {options.weight}")
+    check_weight(parser, options)
     try:
         keras.dtype_policies.get(options.precision)
     except (ValueError, TypeError):
         parser.error(f"--precision must be a dtype policy, not {options.precision!r}")
+
+
+def check_weight(parser, options):
+    """Refuses a weight of the alignment loss that float32 cannot hold."""
+    largest = float(np.finfo("float32").max)
+    if options.weight is not None and not 0 <= options.weight <= largest:
+        parser.error(
+            f"--weight must be a number >= 0 that fits float32, not {options.weight}"
+        )
 
 
 def check_regime(parser, options):

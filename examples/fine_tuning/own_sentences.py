@@ -1,6 +1,7 @@
 """The user's own sentences, from CSV files with the columns `text` and `label`."""
 
 import csv
+import io
 import pathlib
 
 import numpy as np
@@ -55,7 +56,13 @@ def other_domain(file, classes, known):
 
 def read_rows(file):
     """Returns pairs of text and label of a file, the first of each text."""
-    with open(file, newline="", encoding="utf-8-sig") as stream:
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"Expected a file in UTF-8. Received: {str(file)!r} ({error})"
+        ) from error
+    with io.StringIO(text, newline="") as stream:
         reader = csv.DictReader(stream)
         columns = reader.fieldnames or []
         if not {"text", "label"} <= set(columns):

@@ -72,6 +72,7 @@ class Alignment(layers.Layer):
     def max_tokens(self, value: int | None) -> None:
         if value is not None:
             checks.integer_at_least("max_tokens", value, 2)
+            value = int(value)
         self._max_tokens = value
 
     def build(self, query_shape: tuple, key_shape: tuple | None = None) -> None:

@@ -44,7 +44,7 @@ class OptimalTransportAlignment(BuiltInAlignment):
     1.0
     """
 
-    default_weight = 0.01
+    default_weight = 0.003
 
     def __init__(
         self,

@@ -61,7 +61,8 @@ class TemperatureScaling(keras.layers.Layer):
         """Sets the temperature that makes labels most likely.
 
         It stays within 0.01 and 100, where it ends if all predictions are right or
-        if confidence says nothing about being right.
+        if confidence says nothing about being right. Where all logits of a sample are
+        equal, in every sample, any temperature is as likely, and it is set to 1.
 
         Args:
             logits: float array `(n, classes)`, or `(n, 1)` or `(n,)` of two classes.
@@ -73,6 +74,9 @@ class TemperatureScaling(keras.layers.Layer):
         """
         logits, labels = _read(logits, labels)
         weight = _read_weight(sample_weight, len(labels))
+        if np.ptp(logits, axis=-1).max() == 0.0:
+            self._temperature.assign(1.0)
+            return
         low, high = np.log(1.0 / _LARGEST), np.log(1.0 / _SMALLEST)
         for _ in range(_STEPS):  # convex in the inverse temperature
             middle = 0.5 * (low + high)

@@ -66,9 +66,10 @@ def measure_alignment(
     their squared MMD, `E[k(q, q')] + E[k(k, k')] - 2 E[k(q, k)]` with
     `k(x, y) = exp(-|x - y|^2 / (2 bandwidth^2))`. It is about 0, and may be below, for
     equal distributions. (The biased estimate of one short sentence would never fall
-    below about 2 / T.) Of more than `max_tokens` tokens a uniform sample is taken; in
-    self-attention queries and keys are of the same tokens. Plain and aligned models
-    are measured in the same way, so their numbers compare.
+    below about 2 / T. Unbiased is this one for independent tokens; that a query and a
+    key are of one token lowers it by at most 2 / T.) Of more than `max_tokens` tokens a
+    uniform sample is taken; in self-attention queries and keys are of the same tokens.
+    Plain and aligned models are measured in the same way, so their numbers compare.
 
     Args:
         model: as in `record_attention`.
@@ -99,6 +100,7 @@ def measure_alignment(
     (1, 2)
     """
     checks.positive_integer("max_tokens", max_tokens)
+    checks.count("seed", seed)
     if max_tokens < 2:
         raise ValueError(
             f"Argument `max_tokens` must be above 1. Received: max_tokens={max_tokens}"

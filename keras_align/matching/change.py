@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_align.adapters.projection_weights import ProjectionWeights
-from keras_align.moments import MatchingMap, match_of, note_match
+from keras_align.moments import MatchingMap
 
 
 class Change:
@@ -28,7 +28,7 @@ class Change:
         self.layer, self.query, self.key = layer, query, key
         self.of_heads = of_heads
         self.variables = [*query.variables, *key.variables]
-        self.before, self.note = self._values(), match_of(layer)
+        self.before = self._values()
         try:
             _transform(query, key, of_heads)
         except BaseException:
@@ -57,7 +57,6 @@ class Change:
             self._assign_before()
         else:
             _transform(self.query, self.key, self.of_heads.inverse())
-        note_match(self.layer, self.note)
 
     def _values(self):
         return [np.copy(ops.convert_to_numpy(variable)) for variable in self.variables]

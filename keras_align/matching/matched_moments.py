@@ -5,6 +5,7 @@ from types import TracebackType
 
 from keras_align.diagnostics.reporting import format_table
 from keras_align.matching.change import Change
+from keras_align.moments import forget_matches
 
 _TITLES = "layer", "class", "matched", "note"
 
@@ -35,17 +36,19 @@ class MatchedMoments:
     Attributes:
         rows: tuple of `LayerMatch`.
         changes: list of what was changed, one for each matched layer.
+        owner: what the notes in `alignment_report` belong to.
     """
 
     rows: tuple[LayerMatch, ...]
     changes: list[Change] = field(repr=False, compare=False)
+    owner: object = field(default_factory=object, repr=False, compare=False)
 
     def restore(self) -> None:
         """Gives keys and queries their former coordinates back, once.
 
         Weights that are as they were left get their former values, bit for bit. Weights
-        that were trained since are mapped back by the inverse, which again keeps what
-        the model predicts.
+        that were trained or matched again since are mapped back by the inverse, which
+        keeps what the model predicts: restore the latest match first.
 
         Raises:
             ValueError: if projections were quantized or given LoRA weights since. The
@@ -55,6 +58,7 @@ class MatchedMoments:
             each.check()
         while self.changes:
             self.changes.pop().undo()
+        forget_matches(self.owner)
 
     def __enter__(self) -> "MatchedMoments":
         return self

@@ -41,7 +41,7 @@ def match_moments(
     exact symmetries those A and c are put into the projections, in place, with which
     queries and keys of each head have the same moments on `inputs`, over real tokens.
     What the model predicts stays, but for rounding, as a rule below 1e-5 of the largest
-    output in float32. It is checked on two samples: a layer that changes an output by
+    output in float32. It is checked on four samples: a layer that changes an output by
     more than 1e-3 of the largest (0.1 in half precision) is left as it was.
     Nothing is trained, and inference costs what it did. So most of the discrepancy of
     a pre-trained model, which is a choice of coordinates, is gone before training.
@@ -90,11 +90,13 @@ def match_moments(
     """
     checks.choice("moments", moments, ("mean", "covariance"))
     checks.not_negative("ridge", ridge)
+    find_attention(model)  # raises for what is no layer
+    few = _few(next(batches(model, inputs, batch_size)))
+    if not model.built:
+        model(few, training=False)
     found, others = find_attention(model)
     chosen = select(found, others, layers)
     gathered = _gather(model, inputs, batch_size)
-    batch = next(batches(model, inputs, batch_size))
-    few = tree.map_structure(lambda x: x[:2], batch)
     unchanged = UnchangedOutputs(model, few)
     rows, changes = [], []
     result = MatchedMoments((), changes)
@@ -116,10 +118,20 @@ def match_moments(
             f"{ {row.path: row.note for row in rows} }"
         )
     result = MatchedMoments(tuple(rows), changes)
-    for row, each in zip(rows, chosen, strict=False):
-        text = f"matched: {row.matched}" if row.matched else f"not matched: {row.note}"
-        note_match(each.layer, text)
+    _note_rows(result, chosen)
     return result
+
+
+def _note_rows(result, chosen):
+    for row, each in zip(result.rows, chosen, strict=False):
+        text = f"matched: {row.matched}" if row.matched else f"not matched: {row.note}"
+        note_match(each.layer, text, result.owner)
+
+
+def _few(batch, count=4):
+    """Samples from all over a batch."""
+    step = max(len(tree.flatten(batch)[0]) // count, 1)
+    return tree.map_structure(lambda x: x[::step][:count], batch)
 
 
 def _gather(model, inputs, batch_size):
@@ -146,7 +158,7 @@ def _match(found, gathered, moments, ridge, changes, unchanged):
         return "", symmetry.reason
     query_moments, key_moments = gathered.get(found.path, (Moments(1), Moments(1)))
     if not (query_moments.count and key_moments.count):
-        return "", "the model does not call it"
+        return "", "the model does not call it with a real token"
     if moments == "mean" and symmetry.kind != "full":
         return "", f"{symmetry.reason}; moments='covariance' matches that"
     try:
@@ -168,6 +180,8 @@ def _match(found, gathered, moments, ridge, changes, unchanged):
     notes = [symmetry.reason if shifts or symmetry.kind != "full" else _NO_BIAS]
     if query_moments.count < query_moments.mean.shape[-1]:
         notes.append("fewer tokens than features: give more samples")
+    if unchanged.change > 1e-5:
+        notes.append(f"an output changes by {unchanged.change:.0e} of the largest")
     if not unchanged.can_tell:
         notes.append("not checked: no float output is the same in two calls")
     matched = _MATCHED[symmetry.kind, moments, shifts]

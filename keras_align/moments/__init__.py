@@ -6,12 +6,13 @@ from keras_align.moments.matching_map import (
     matching_map,
 )
 from keras_align.moments.moments import Moments
-from keras_align.moments.notes import match_of, note_match
+from keras_align.moments.notes import forget_matches, match_of, note_match
 
 __all__ = [
     "MatchingMap",
     "Moments",
     "equal_covariances",
+    "forget_matches",
     "match_of",
     "matching_map",
     "note_match",

@@ -315,3 +315,8 @@ def test_a_wrong_number_is_refused_when_it_is_set(value):
     with pytest.raises(ValueError, match="`max_tokens`"):
         alignment.max_tokens = value
     assert alignment.max_tokens == 64
+
+
+def test_an_integer_of_numpy_is_taken_for_python_s():
+    alignment = MeanAlignment(max_tokens=np.int64(4))
+    assert type(alignment.max_tokens) is int and alignment.max_tokens == 4

@@ -105,3 +105,9 @@ def test_wrong_arguments_change_nothing(arguments, message):
 def test_a_wrong_temperature(temperature):
     with pytest.raises(ValueError, match="`temperature`"):
         keras_align.TemperatureScaling(temperature)
+
+
+def test_equal_logits_leave_the_temperature_at_one():
+    scaling = keras_align.TemperatureScaling(3.0)
+    scaling.fit(np.full((20, 3), 5.0), np.arange(20) % 3)
+    assert scaling.temperature == 1.0

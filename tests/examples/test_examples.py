@@ -335,6 +335,13 @@ def test_own_sentences_refuses(tmp_path, header, rows, message):
         own_sentences.own_sentences(file)
 
 
+def test_own_sentences_names_a_file_that_is_not_utf_8(tmp_path):
+    file = tmp_path / "latin.csv"
+    file.write_bytes("text,label\nun café,yes\n".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"UTF-8.*latin\.csv"):
+        own_sentences.own_sentences(file)
+
+
 def test_own_sentences_says_what_it_leaves_out(tmp_path, capsys):
     text, label = own_rows()[0]
     other = {"yes": "no", "no": "yes"}[label]

@@ -37,6 +37,7 @@ def write_csv(file, rows, header=("text", "label")):
         (["--learning-rate", "-1"], "--learning-rate must be positive"),
         (["--weight", "-1"], "--weight must be a number >= 0"),
         (["--weight", "nan"], "--weight must be a number >= 0"),
+        (["--weight", "1e40"], "fits float32"),
         (["--learning-rate", "inf"], "--learning-rate must be positive"),
         (["--precision", "float7"], "--precision must be a dtype policy"),
         (["--alignment", "other"], "invalid choice"),

@@ -231,6 +231,57 @@ def test_means_are_the_default_and_restoring_gives_the_former_note_back():
 
 
 @pytest.mark.backends("tensorflow")
+def test_matches_can_be_restored_in_any_order():
+    model = attention_model()
+    before = predictions(model)
+    first = keras_align.match_moments(model, DATA)
+    second = keras_align.match_moments(model, DATA[:4], moments="covariance")
+    first.restore()
+    assert "means, covariances" in str(keras_align.alignment_report(model))
+    second.restore()
+    assert "matched" not in str(keras_align.alignment_report(model))
+    np.testing.assert_allclose(predictions(model), before, atol=1e-5)
+
+
+@pytest.mark.backends("tensorflow")
+def test_a_model_is_built_if_need_be():
+    class Late(keras.Model):
+        def build(self, shape):
+            self.inner = layers.MultiHeadAttention(2, 8, name="inner")
+
+        def call(self, x, training=None):
+            return self.inner(x, x)
+
+    matched = keras_align.match_moments(Late(), DATA, layers="inner")
+    assert matched.rows[0].matched == "means"
+
+
+@pytest.mark.backends("tensorflow")
+def test_a_change_above_rounding_is_noted():
+    model = attention_model()
+    attention = model.get_layer("a")
+    attention.query_dense.bias.assign(np.full((2, 4), 50.0))
+    attention.key_dense.kernel.assign(1e-2 * attention.key_dense.kernel)
+    (row,) = keras_align.match_moments(model, DATA).rows
+    assert row.matched == "means" and "an output changes by" in row.note
+
+
+@pytest.mark.backends("tensorflow")
+def test_padding_in_front_does_not_blind_the_check(monkeypatch):
+    from keras_align.adapters import registry
+
+    monkeypatch.setattr(registry, "_REGISTRY", {})
+    adapter = keras_align.AttentionAdapter(symmetry="full")
+    keras_align.register_attention(Normalized, adapter)
+    inputs = keras.Input((12, 16))
+    model = displaced(keras.Model(inputs, Normalized(name="own")(inputs)))
+    data = DATA.copy()
+    data[:2] = 0.0  # of them the layer makes zeros, whatever its weights
+    with pytest.raises(ValueError, match="outputs would change by"):
+        keras_align.match_moments(model, data, moments="covariance")
+
+
+@pytest.mark.backends("tensorflow")
 def test_lora_and_int8_are_left():
     model = attention_model()
     model.get_layer("a").key_dense.enable_lora(2)
