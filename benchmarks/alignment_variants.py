@@ -17,8 +17,8 @@ from keras import ops
 from keras_align import alignments
 
 WEIGHT = 0.1
-PROJECTIONS = "_projections"
-EQUAL_MOMENTS = "_equal_moments"
+PROJECTIONS = "projections"
+EQUAL_MOMENTS = "equal_moments"
 TRIED = ("ct", "mmd")
 
 
@@ -41,7 +41,7 @@ def with_equal_moments(name):
         return base.call(self, query, key, query_mask, key_mask)
 
     variant = type(f"EqualMoments{base.__name__}", (base,), {"call": call})
-    alignments.register_alignment(name + EQUAL_MOMENTS)(variant)
+    alignments.register_alignment(f"{name}_{EQUAL_MOMENTS}")(variant)
 
 
 def project_constant_inputs(layer):
@@ -80,9 +80,11 @@ def main():
     for name in TRIED:
         with_equal_moments(name)
         for suffix in (PROJECTIONS, EQUAL_MOMENTS):
-            alignment = name + suffix if suffix == EQUAL_MOMENTS else name
-            method = methods.Method(name + suffix, alignment, WEIGHT, methods.MATCHED)
-            methods.METHODS[method.name] = method
+            variant = f"{name}_{suffix}"
+            alignment = variant if suffix == EQUAL_MOMENTS else name
+            methods.METHODS[variant] = methods.Method(
+                variant, alignment, WEIGHT, methods.MATCHED
+            )
     fine_tuning.main(runs=RunsOfVariants)
 
 
