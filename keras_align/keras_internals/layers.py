@@ -93,7 +93,10 @@ def remove_attributes(layer: keras.Layer, names: Iterable[str]) -> None:
             value = getattr(layer, name, _MISSING)
             if value is _MISSING:
                 continue
-            if not isinstance(value, keras.Variable):
+            if isinstance(value, keras.Variable):
+                layer._untrack_variable(value)
+                setattr(layer, name, None)  # else Keras collects garbage for a minute
+            else:
                 layer._tracker.untrack(value)
             delattr(layer, name)
 

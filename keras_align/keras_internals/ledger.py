@@ -56,6 +56,7 @@ LEDGER = (
     PrivateName(LAYER, "_tracker.lock", "sublayers given to a built layer"),
     PrivateName(LAYER, "_tracker.unlock", "sublayers given to a built layer"),
     PrivateName(LAYER, "_tracker.untrack", "sublayers taken from a built layer"),
+    PrivateName(LAYER, "_untrack_variable", "variables taken from a built layer"),
     PrivateName(LAYER, "_open_name_scope", "paths of variables that are added later"),
     PrivateName(LAYER, "_clear_losses", "losses of a layer that is called many times"),
     PrivateName(LAYER, "_get_own_losses", "whether a loss was read"),
