@@ -37,7 +37,8 @@ class ShuffledBatches(keras.utils.PyDataset):
         epoch: int, the epoch whose order the batches have, from `0`. In `fit`, the
             first epoch has the order of `epoch`, and each epoch adds one, also those of
             a second `fit` and of `evaluate` or `predict` on the same object. Set it to
-            begin elsewhere, and in loops of your own.
+            begin elsewhere, in loops of your own, and for `as_dataset()`, whose epochs
+            only `BackupAndResume(data=...)` can count.
 
     Raises:
         ValueError: if an argument is wrong.
@@ -97,7 +98,6 @@ class ShuffledBatches(keras.utils.PyDataset):
     def epoch(self, value: int) -> None:
         checks.count("epoch", value)
         self._epoch, self._is_prepared, self._has_begun = value, False, False
-        self._passes = 0
 
     def __len__(self) -> int:
         whole, rest = divmod(self._samples, self.batch_size)
@@ -133,11 +133,10 @@ class ShuffledBatches(keras.utils.PyDataset):
         self._is_prepared, self._has_begun = True, False
 
     def as_dataset(self) -> Any:
-        """The batches as a `tf.data.Dataset`, shuffled anew in every pass.
+        """The batches as a `tf.data.Dataset`, in the order of `epoch` when it begins.
 
-        The first pass after `epoch` was set has the order of that epoch, each further
-        one that of the next. A pass that is begun counts, also the one from which Keras
-        builds a model; `BackupAndResume(data=...)` sets `epoch` in every epoch.
+        It cannot count epochs, as Keras begins passes of its own: every pass has the
+        same order until `epoch` is set, by `BackupAndResume(data=...)` or a callback.
 
         Returns:
             `tf.data.Dataset` of known length, of inputs or pairs of inputs and targets.
@@ -149,8 +148,7 @@ class ShuffledBatches(keras.utils.PyDataset):
         ends = tf.constant(np.cumsum([0, *sizes]))
 
         def order():
-            epoch = self.epoch + self._passes
-            self._passes += 1
+            epoch = self.epoch
             return np.concatenate([self._rows(epoch, i) for i in range(len(self))])
 
         def in_batches(_):

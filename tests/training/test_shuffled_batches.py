@@ -59,22 +59,6 @@ def test_the_dataset_has_the_same_batches():
     assert sorted(next(iter(strings))[0].numpy()) == [b"a", b"b"]
 
 
-@pytest.mark.backends("tensorflow")
-def test_every_pass_of_a_dataset_has_the_order_of_the_next_epoch():
-    batches = ShuffledBatches(np.arange(20), None, 4)
-    dataset = batches.as_dataset()
-
-    def numbers(iterable):
-        return [np.asarray(x).tolist() for (x,) in iterable]
-
-    first, second = numbers(dataset), numbers(dataset)
-    assert first == numbers(batches)
-    batches.epoch = 1
-    assert second == numbers(batches) == numbers(dataset) != first
-    batches.epoch = 0
-    assert numbers(dataset) == first
-
-
 def test_the_dataset_of_a_shard_may_end_in_an_empty_batch():
     pytest.importorskip("tensorflow")
     options = {"drop_remainder": False, "num_shards": 2, "shard_index": 1}
