@@ -2,9 +2,9 @@
 
 `<alignment>_projections`: the gradient of the alignment loss reaches the projections of
 queries and keys alone, not the layers below. `<alignment>_equal_moments`: the loss is
-blind to coordinates; queries and keys are brought to mean 0 and variance 1 in each
-coordinate, over the batch and without a gradient, before they are compared. Options and
-file as those of `fine_tuning.py`:
+blind to the place and scale of each coordinate; queries and keys are brought to mean 0
+and variance 1, over the batch and without a gradient, before they are compared. Options
+and file as those of `fine_tuning.py`:
 
     python benchmarks/alignment_variants.py --train-size 1024 --epochs 2 --test-size 400
 """
@@ -33,7 +33,7 @@ def standardize(x, mask):
 
 
 def with_equal_moments(name):
-    """Registers the variant of an alignment that is blind to coordinates."""
+    """Registers the variant of an alignment that is blind to place and scale."""
     base = type(alignments.get_alignment(name))
 
     def call(self, query, key, query_mask=None, key_mask=None):

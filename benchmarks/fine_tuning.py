@@ -110,7 +110,7 @@ def append(file, key, row):
         writer.writerow(dict(zip(KEY, key, strict=True)) | row)
 
 
-def run_missing(task, method, settings, arguments, runs=None):
+def run_missing(task, method, settings, arguments, runs):
     """Runs what is not in the file yet; builds the model only if there is something."""
     repeated = None
     for seed in range(arguments.seeds):
@@ -118,7 +118,6 @@ def run_missing(task, method, settings, arguments, runs=None):
         if key in read(arguments.output):
             continue
         if repeated is None:
-            runs = runs or repeated_runs.RepeatedRuns
             repeated = runs(task, method, settings)
         row = row_of(repeated.run(seed))
         append(arguments.output, key, row)
@@ -176,6 +175,7 @@ def main(arguments=None, runs=None):
         jit_compile=not arguments.no_jit,
         verbose=0,
     )
+    runs = runs or repeated_runs.RepeatedRuns
     for name in arguments.methods:
         run_missing(task, choose_method(name, arguments), settings, arguments, runs)
     rows = list(read(arguments.output).values())

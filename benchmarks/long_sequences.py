@@ -102,9 +102,8 @@ def measure(alignment, max_tokens, length, options):
         loss = model.train_on_batch(x, x, return_dict=True)["loss"]
         seconds.append(time.perf_counter() - begin)
     assert np.isfinite(loss)
-    used = peak_bytes() - before
-    if keras.backend.backend() == "jax":
-        used = planned_bytes(model, x)
+    on_jax = keras.backend.backend() == "jax"
+    used = planned_bytes(model, x) if on_jax else peak_bytes() - before
     return used, float(np.median(seconds[1:]))
 
 

@@ -95,7 +95,7 @@ def remove_attributes(layer: keras.Layer, names: Iterable[str]) -> None:
                 continue
             if isinstance(value, keras.Variable):
                 layer._untrack_variable(value)
-                setattr(layer, name, None)  # else Keras collects garbage for a minute
+                setattr(layer, name, None)  # to delete a Variable collects garbage
             else:
                 layer._tracker.untrack(value)
             delattr(layer, name)

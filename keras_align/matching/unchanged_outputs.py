@@ -22,7 +22,7 @@ class UnchangedOutputs:
 
     Attributes:
         can_tell: bool, whether there is a float output that is the same in two calls.
-        change: float, the latest that was found, relative to the largest output.
+        change: float, the largest of the last comparison, relative to the output's size.
     """
 
     def __init__(self, model: keras.layers.Layer, inputs: Any) -> None:
@@ -34,13 +34,15 @@ class UnchangedOutputs:
         self._before = self._outputs()
         again = self._outputs()
         pairs = zip(self._before, again, strict=True)
-        self._repeats = [self._same(a, b) for a, b in pairs]
+        self._repeats = [_change(a, b) <= self._limit for a, b in pairs]
         self.can_tell = any(self._repeats)
 
     def __call__(self) -> bool:
         """Whether the outputs that can tell are those at first, up to rounding."""
         triples = zip(self._before, self._outputs(), self._repeats, strict=True)
-        return all(self._same(a, b) for a, b, repeats in triples if repeats)
+        changes = [_change(a, b) for a, b, repeats in triples if repeats]
+        self.change = max(changes, default=0.0)
+        return self.change <= self._limit
 
     @property
     def reason(self) -> str:
@@ -59,12 +61,14 @@ class UnchangedOutputs:
             if keras.backend.is_float_dtype(dtype) and 0 not in x.shape
         ]
 
-    def _same(self, before, now):
-        finite = np.isfinite(before)
-        if not np.array_equal(finite, np.isfinite(now)) or not finite.any():
-            self.change = np.inf
-            return False
-        before, now = before[finite], now[finite]
-        change, size = np.max(np.abs(now - before)), np.max(np.abs(before))
-        self.change = float(change / size) if size else float(change > 0)
-        return change <= self._limit * size
+
+def _change(before, now):
+    """Largest change relative to the largest output; infinite if finiteness changed."""
+    finite = np.isfinite(before)
+    if not np.array_equal(finite, np.isfinite(now)) or not finite.any():
+        return np.inf
+    before, now = before[finite], now[finite]
+    change, size = np.max(np.abs(now - before)), np.max(np.abs(before))
+    if not size:
+        return np.inf if change else 0.0
+    return float(change / size)

@@ -20,4 +20,4 @@ def forget_matches(owner: object) -> None:
 
 def match_of(layer: keras.layers.Layer) -> str:
     """What was noted last, an empty string if nothing."""
-    return ([""] + list(_NOTES.get(layer, {}).values()))[-1]
+    return next(reversed(_NOTES.get(layer, {}).values()), "")

@@ -267,6 +267,16 @@ def test_a_change_above_rounding_is_noted():
 
 
 @pytest.mark.backends("tensorflow")
+def test_what_was_not_compared_is_no_change():
+    inputs = keras.Input((12, 16))
+    x = KINDS["self"](inputs)
+    noise = layers.Lambda(lambda x: x + keras.random.normal(ops.shape(x)))
+    model = displaced(keras.Model(inputs, noise(x)))
+    (row,) = keras_align.match_moments(model, DATA).rows
+    assert "not checked" in row.note and "changes by" not in row.note
+
+
+@pytest.mark.backends("tensorflow")
 def test_padding_in_front_does_not_blind_the_check(monkeypatch):
     from keras_align.adapters import registry
 
