@@ -22,7 +22,7 @@ class UnchangedOutputs:
 
     Attributes:
         can_tell: bool, whether there is a float output that is the same in two calls.
-        change: float, the largest of the last comparison, relative to the output's size.
+        change: float, largest of the last comparison, relative to the largest output.
     """
 
     def __init__(self, model: keras.layers.Layer, inputs: Any) -> None:
