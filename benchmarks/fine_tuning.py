@@ -26,7 +26,7 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "examples" / "fine_tuning"))
+sys.path[:0] = [str(ROOT / "examples"), str(ROOT / "examples" / "fine_tuning")]
 
 import command_line
 import fetching

@@ -26,7 +26,7 @@ import results_file
 from sklearn.datasets import load_digits
 
 EXAMPLES = pathlib.Path(__file__).resolve().parents[1] / "examples"
-sys.path.insert(0, str(EXAMPLES / "fine_tuning"))
+sys.path[:0] = [str(EXAMPLES), str(EXAMPLES / "fine_tuning")]
 
 import fetching
 import finetuning

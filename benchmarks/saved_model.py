@@ -14,7 +14,8 @@ import tempfile
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-sys.path.append(str(pathlib.Path(__file__).parents[1] / "examples" / "fine_tuning"))
+EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"
+sys.path += [str(EXAMPLES), str(EXAMPLES / "fine_tuning")]
 
 import fetching
 import finetuning

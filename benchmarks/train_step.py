@@ -137,10 +137,8 @@ def read_sentences(options):
     """Returns the token ids of real sentences, by default movie reviews."""
     file = options.sentences
     if file is None:
-        folder = (
-            pathlib.Path(__file__).resolve().parents[1] / "examples" / "fine_tuning"
-        )
-        sys.path.insert(0, str(folder))
+        root = pathlib.Path(__file__).resolve().parents[1]
+        sys.path.insert(0, str(root / "examples"))
         import fetching
 
         file = fetching.rated_sentences() / "movieReviewSnippets_GroundTruth.txt"

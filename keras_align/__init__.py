@@ -1,6 +1,6 @@
 """Keras attention whose keys and queries follow the same distribution."""
 
-from keras_align import divergences, training, visualization
+from keras_align import divergences, models, training, visualization
 from keras_align.adapters import AttentionAdapter, register_attention
 from keras_align.alignments import (
     AdversarialAlignment,
@@ -23,8 +23,10 @@ from keras_align.diagnostics import (
 from keras_align.exporting import export_saved_model
 from keras_align.layers import (
     AlignedAttention,
+    AlignedGraphAttention,
     AlignedGroupedQueryAttention,
     AlignedMultiHeadAttention,
+    GraphAttention,
 )
 from keras_align.matching import match_moments
 from keras_align.metrics import ExpectedCalibrationError
@@ -33,6 +35,7 @@ __all__ = [
     "AdversarialAlignment",
     "Adversary",
     "AlignedAttention",
+    "AlignedGraphAttention",
     "AlignedGroupedQueryAttention",
     "AlignedMultiHeadAttention",
     "Alignment",
@@ -41,6 +44,7 @@ __all__ = [
     "BackupAndResume",
     "ConditionalTransportAlignment",
     "ExpectedCalibrationError",
+    "GraphAttention",
     "MaximumMeanDiscrepancyAlignment",
     "OptimalTransportAlignment",
     "TemperatureScaling",
@@ -50,6 +54,7 @@ __all__ = [
     "export_saved_model",
     "match_moments",
     "measure_alignment",
+    "models",
     "record_attention",
     "register_alignment",
     "register_attention",

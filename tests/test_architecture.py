@@ -25,10 +25,10 @@ REPOSITORY = pathlib.Path(__file__).parents[1]
 LEVELS = (
     {"validation", "keras_internals"},
     {"divergences", "metrics", "moments", "training"},
-    {"alignments", "calibration"},
+    {"alignments", "calibration", "graphs"},
     {"adapters"},
     {"layers"},
-    {"conversion"},
+    {"conversion", "models"},
     {"diagnostics", "exporting"},
     {"callbacks", "matching", "visualization"},
 )

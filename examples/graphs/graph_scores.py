@@ -1,0 +1,86 @@
+"""How a trained network does, also on a disturbed graph, and its confidence."""
+
+import keras
+import numpy as np
+from keras import ops
+
+import keras_align
+from keras_align.training import FullBatch
+
+NOISE = 0.5  # in units of the root mean square of the features
+NEW_LINKS = 0.25  # of the links that are there
+SEED = 7
+
+
+def test(model, graph):
+    """Returns the scores of a network on the nodes of validation and test.
+
+    Returns:
+        A dictionary of floats: `validation_accuracy`; `accuracy`, `nll` (negative
+        log-likelihood), `ece` (expected calibration error, 10 bins); `scaled_ece` after
+        temperature scaling on the validation nodes; `noisy_features` and `noisy_links`,
+        the accuracies on the disturbed graphs.
+    """
+    logits = predict(model, graph)
+    known, tested = graph.split["validation"], graph.split["test"]
+    scaling = keras_align.TemperatureScaling()
+    scaling.fit(logits[known], graph.labels[known])
+    scores = score(logits[tested], graph.labels[tested])
+    scaled = ops.convert_to_numpy(scaling(logits[tested]))
+    disturbed = {
+        "noisy_features": noisy_features(graph),
+        "noisy_links": noisy_links(graph),
+    }
+    return {
+        "validation_accuracy": score(logits[known], graph.labels[known])["accuracy"],
+        **scores,
+        "scaled_ece": score(scaled, graph.labels[tested])["ece"],
+        **{
+            name: accuracy(predict(model, other)[tested], graph.labels[tested])
+            for name, other in disturbed.items()
+        },
+    }
+
+
+def predict(model, graph):
+    """Returns the logits `(n, C)` of all nodes."""
+    data = FullBatch(graph.inputs())
+    if keras.backend.backend() == "tensorflow":
+        data = data.as_dataset()
+    return model.predict(data, verbose=0)
+
+
+def accuracy(logits, labels):
+    """Returns the share of the labels that have the largest logit."""
+    return float(np.mean(logits.argmax(axis=1) == labels))
+
+
+def score(logits, labels):
+    """Returns `accuracy`, `nll` and `ece` of logits."""
+    logits = logits.astype("float64")
+    logits = logits - logits.max(axis=1, keepdims=True)
+    log_probabilities = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    calibration = keras_align.ExpectedCalibrationError(num_bins=10)
+    calibration.update_state(labels, np.exp(log_probabilities).astype("float32"))
+    return {
+        "accuracy": accuracy(logits, labels),
+        "nll": float(-log_probabilities[np.arange(len(labels)), labels].mean()),
+        "ece": float(calibration.result()),
+    }
+
+
+def noisy_features(graph):
+    """Returns the graph with normal noise on all features, always the same."""
+    rng = np.random.default_rng(SEED)
+    scale = NOISE * np.sqrt(np.mean(np.square(graph.features)))
+    noise = rng.standard_normal(graph.features.shape, "float32") * scale
+    return graph.changed(features=graph.features + noise)
+
+
+def noisy_links(graph):
+    """Returns the graph with more links, between nodes drawn at random."""
+    rng = np.random.default_rng(SEED)
+    count = int(NEW_LINKS * len(graph.edges) / 2)
+    links = rng.integers(0, len(graph.labels), (count, 2), dtype="int32")
+    edges = np.concatenate([graph.edges, links, links[:, ::-1]])
+    return graph.changed(edges=edges)

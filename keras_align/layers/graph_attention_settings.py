@@ -1,0 +1,92 @@
+"""What graph attention is made with: settings, and the weights that follow."""
+
+from typing import Any
+
+import keras
+from keras import initializers, layers, ops, regularizers
+
+from keras_align.divergences.numerics import Tensor
+from keras_align.graphs import dropout
+from keras_align.validation import checks
+
+_KINDS = ("kernel", "attention", "bias")
+_RATES = ("dropout", "attention_dropout", "feature_dropout")
+
+
+class GraphAttentionSettings(layers.Layer):
+    """The part of `GraphAttention` that is the same for all its scores."""
+
+    def _set_heads(self, units, num_heads, concat_heads, use_bias, activation):
+        checks.positive_integer("units", units)
+        checks.positive_integer("num_heads", num_heads)
+        self.units, self.num_heads = int(units), int(num_heads)
+        self.concat_heads, self.use_bias = concat_heads, use_bias
+        self.activation = keras.activations.get(activation)
+
+    def _set_rates(self, rates, seed):
+        for name, rate in zip(_RATES, rates, strict=True):
+            checks.dropout_rate(name, rate)
+            setattr(self, name, rate)
+        self.seed = seed
+        self._seeds = keras.random.SeedGenerator(seed) if any(rates) else None
+
+    def _set_initializers(self, *identifiers):
+        for kind, identifier in zip(_KINDS, identifiers, strict=True):
+            setattr(self, f"{kind}_initializer", initializers.get(identifier))
+
+    def _set_regularizers(self, *identifiers):
+        for kind, identifier in zip(_KINDS, identifiers, strict=True):
+            setattr(self, f"{kind}_regularizer", regularizers.get(identifier))
+
+    @property
+    def width(self) -> int:
+        """Features of a node in the output."""
+        return self.units * (self.num_heads if self.concat_heads else 1)
+
+    def add_kernel(self, name: str, size: int) -> Any:
+        """Adds `(size, N * H)`, a projection to all heads."""
+        return self._add(name, (size, self.num_heads * self.units), "kernel")
+
+    def add_attention(self, name: str) -> Any:
+        """Adds `(N, H)`, an attention vector for each head."""
+        return self._add(name, (self.num_heads, self.units), "attention")
+
+    def add_bias(self, name: str, size: int) -> Any:
+        """Adds `(size,)`."""
+        return self._add(name, (size,), "bias")
+
+    def _add(self, name, shape, kind):
+        return self.add_weight(
+            name=name,
+            shape=shape,
+            initializer=getattr(self, f"{kind}_initializer"),
+            regularizer=getattr(self, f"{kind}_regularizer"),
+        )
+
+    def split_heads(self, x: Tensor) -> Tensor:
+        """`(n, N * H)` -> `(n, N, H)`."""
+        return ops.reshape(x, (-1, self.num_heads, self.units))
+
+    def widen(self, x: Tensor) -> Tensor:
+        """Casts to float32 if the dtype is narrower, for products, sums and scores."""
+        dtype = keras.backend.result_type(self.compute_dtype, "float32")
+        return ops.cast(x, dtype)
+
+    def _drop(self, x, rate, training):
+        return dropout(x, rate, self._seeds) if training and rate else x
+
+    def compute_output_shape(self, features_shape: tuple, **shapes: Any) -> tuple:
+        return (features_shape[0], self.width)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        names = ("units", "num_heads", "concat_heads", "use_bias", "seed")
+        for name in (*names, *_RATES):
+            config[name] = getattr(self, name)
+        config["activation"] = keras.activations.serialize(self.activation)
+        for kind in _KINDS:
+            initializer = getattr(self, f"{kind}_initializer")
+            regularizer = getattr(self, f"{kind}_regularizer")
+            config[f"{kind}_initializer"] = initializers.serialize(initializer)
+            config[f"{kind}_regularizer"] = regularizers.serialize(regularizer)
+        return config
