@@ -28,6 +28,7 @@ TEST = [
     "pytest>=8",
     "pytest-xdist>=3.6",
     "torch==2.13.0",
+    "torch_geometric>=2.6",
 ]
 
 setuptools.setup(

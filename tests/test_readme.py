@@ -12,7 +12,7 @@ import keras_align
 pytestmark = pytest.mark.backends("tensorflow")
 
 README = pathlib.Path(__file__).parents[1] / "README.md"
-FUNCTIONAL, BERT, EXPORT, MATCHED, DEVICES, SERVED, OWN, CHOICES = re.findall(
+FUNCTIONAL, BERT, EXPORT, MATCHED, GRAPH, DEVICES, SERVED, OWN, CHOICES = re.findall(
     r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL
 )
 
@@ -41,6 +41,19 @@ def test_moments_are_matched():
         | {"inputs": inputs},
     )
     assert all(map(np.array_equal, before, model.get_weights()))
+
+
+def test_a_graph(capsys):
+    draw = np.random.default_rng(0)
+    names = {
+        "features": draw.random((50, 1433)).astype("float32"),
+        "edges": draw.integers(0, 50, (200, 2)).astype("int32"),
+        "labels": draw.integers(0, 7, 50),
+        "train_nodes": (np.arange(50) < 20).astype("float32"),
+    }
+    exec(GRAPH.replace("epochs=200", "epochs=3"), names)
+    assert len(names["network"].history.history["alignment_loss"]) == 3
+    assert "total MMD" in capsys.readouterr().out
 
 
 @pytest.mark.slow

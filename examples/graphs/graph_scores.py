@@ -1,11 +1,10 @@
 """How a trained network does, also on a disturbed graph, and its confidence."""
 
-import keras
 import numpy as np
 from keras import ops
 
 import keras_align
-from keras_align.training import FullBatch
+from keras_align.training import full_batch
 
 NOISE = 0.5  # in units of the root mean square of the features
 NEW_LINKS = 0.25  # of the links that are there
@@ -44,10 +43,7 @@ def test(model, graph):
 
 def predict(model, graph):
     """Returns the logits `(n, C)` of all nodes."""
-    data = FullBatch(graph.inputs())
-    if keras.backend.backend() == "tensorflow":
-        data = data.as_dataset()
-    return model.predict(data, verbose=0)
+    return model.predict(full_batch(graph.inputs()), verbose=0)
 
 
 def accuracy(logits, labels):

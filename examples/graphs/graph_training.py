@@ -11,7 +11,7 @@ from best_of_both import BestOfBoth
 from keras import ops
 
 import keras_align
-from keras_align.training import FullBatch
+from keras_align.training import full_batch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,5 +151,4 @@ class RepeatedRuns:
 def batch(graph, part):
     """Returns the graph as a data set whose loss counts the nodes of a part."""
     labels = np.maximum(graph.labels, 0)
-    data = FullBatch(graph.inputs(), labels, graph.weights(part))
-    return data.as_dataset() if keras.backend.backend() == "tensorflow" else data
+    return full_batch(graph.inputs(), labels, graph.weights(part))

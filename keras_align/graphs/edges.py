@@ -66,10 +66,12 @@ class Edges:
         if not self.self_loops_added:
             return features
         target, mask = self.target[:given], self.mask[:given]
-        weight = ops.cast(mask, features.dtype)[:, None]
+        dtype = keras.backend.result_type(features.dtype, "float32")
+        weight = ops.cast(mask, dtype)[:, None]
         total = segment_sum(features * weight, target, self.num_nodes)
         count = segment_sum(weight, target, self.num_nodes)
-        return ops.concatenate([features, total / ops.maximum(count, 1.0)])
+        mean = ops.cast(total / ops.maximum(count, 1.0), features.dtype)
+        return ops.concatenate([features, mean])
 
 
 def read_edges(

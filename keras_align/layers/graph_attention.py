@@ -153,6 +153,8 @@ class GraphAttention(GraphAttentionSettings):
         training: bool | None = None,
     ) -> Any:
         self._check_edge_features(edge_features)
+        if node_mask is not None:
+            node_mask = ops.cast(node_mask, "bool")
         number = ops.shape(features)[0]
         given = read_edges(number, edges, edge_index, edge_mask, node_mask)
         if self.add_self_loops:
@@ -166,7 +168,7 @@ class GraphAttention(GraphAttentionSettings):
         )
         outputs = self._join_heads(outputs)
         if node_mask is not None:
-            outputs = ops.where(ops.cast(node_mask, "bool")[:, None], outputs, 0.0)
+            outputs = ops.where(node_mask[:, None], outputs, 0.0)
         return (outputs, weights) if return_attention_scores else outputs
 
     def _attend(self, query, key, value, edges, edge_features, training):
@@ -189,6 +191,27 @@ class GraphAttention(GraphAttentionSettings):
         if self.use_bias:
             outputs = outputs + self.bias
         return self.activation(outputs)
+
+    def compute_output_spec(
+        self,
+        features: Tensor,
+        edges: Tensor | None = None,
+        edge_index: Tensor | None = None,
+        edge_features: Tensor | None = None,
+        edge_mask: Tensor | None = None,
+        node_mask: Tensor | None = None,
+        return_attention_scores: bool = False,
+        training: bool | None = None,
+    ) -> Any:
+        number = features.shape[0]
+        outputs = keras.KerasTensor((number, self.width), dtype=self.compute_dtype)
+        if not return_attention_scores:
+            return outputs
+        count = edge_index.shape[1] if edges is None else edges.shape[0]
+        if self.add_self_loops:
+            count = None if None in (count, number) else count + number
+        shape = (count, self.num_heads)
+        return outputs, keras.KerasTensor(shape, dtype=self.wide_dtype)
 
     def _check_edge_features(self, given):
         if (given is not None) != bool(self.edge_features):

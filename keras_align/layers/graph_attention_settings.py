@@ -43,6 +43,11 @@ class GraphAttentionSettings(layers.Layer):
         """Features of a node in the output."""
         return self.units * (self.num_heads if self.concat_heads else 1)
 
+    @property
+    def wide_dtype(self) -> str:
+        """Of products, scores and sums over edges: float32, or float64 in float64."""
+        return keras.backend.result_type(self.compute_dtype, "float32")
+
     def add_kernel(self, name: str, size: int) -> Any:
         """Adds `(size, N * H)`, a projection to all heads."""
         return self._add(name, (size, self.num_heads * self.units), "kernel")
@@ -56,10 +61,13 @@ class GraphAttentionSettings(layers.Layer):
         return self._add(name, (size,), "bias")
 
     def _add(self, name, shape, kind):
+        initializer = getattr(self, f"{kind}_initializer")
+        if isinstance(initializer, initializers.Initializer):
+            initializer = initializer.clone()  # the same draws equal values again
         return self.add_weight(
             name=name,
             shape=shape,
-            initializer=getattr(self, f"{kind}_initializer"),
+            initializer=initializer,
             regularizer=getattr(self, f"{kind}_regularizer"),
         )
 
@@ -68,9 +76,8 @@ class GraphAttentionSettings(layers.Layer):
         return ops.reshape(x, (-1, self.num_heads, self.units))
 
     def widen(self, x: Tensor) -> Tensor:
-        """Casts to float32 if the dtype is narrower, for products, sums and scores."""
-        dtype = keras.backend.result_type(self.compute_dtype, "float32")
-        return ops.cast(x, dtype)
+        """Casts to `wide_dtype`."""
+        return ops.cast(x, self.wide_dtype)
 
     def _drop(self, x, rate, training):
         return dropout(x, rate, self._seeds) if training and rate else x

@@ -66,8 +66,8 @@ class GraphAttentionNetwork(keras.Model):
     ... )
     >>> graph = {"features": np.ones((3, 4)), "edges": np.array([[0, 1], [1, 2]])}
     >>> labels, train = np.array([0, 1, 2]), np.array([1.0, 1.0, 0.0])
-    >>> batch = keras_align.training.FullBatch(graph, labels, train)
-    >>> _ = network.fit(batch, epochs=1, verbose=0)
+    >>> batch = keras_align.training.full_batch(graph, labels, train)
+    >>> _ = network.fit(batch, epochs=1, shuffle=False, verbose=0)
     """
 
     def __init__(

@@ -8,15 +8,11 @@ from execution import array
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
+from small_graphs import EDGES, features
 
 import keras_align
 
-EDGES = np.array([[0, 1], [1, 0], [1, 2], [2, 2], [3, 1], [3, 1], [4, 0]])
 SCORINGS = ("gat", "gatv2")
-
-
-def features(count=6, size=5, seed=0):
-    return np.random.default_rng(seed).normal(size=(count, size)).astype("float32")
 
 
 def randomised(layer, seed=1):
@@ -207,6 +203,36 @@ def gradients(layer, loss, values):
     values = [ops.convert_to_tensor(v).requires_grad_() for v in values]
     loss(values).backward()
     return [array(v.grad) for v in values]
+
+
+@pytest.mark.parametrize("scoring", SCORINGS)
+def test_no_two_weights_begin_equal(scoring):
+    layer = keras_align.GraphAttention(4, 3, scoring=scoring, use_bias=False)
+    layer(features(), EDGES)
+    values = [array(weight) for weight in layer.trainable_weights]
+    pairs = [(a, b) for a in values for b in values if a is not b]
+    assert not any(a.shape == b.shape and (a == b).all() for a, b in pairs)
+
+
+@pytest.mark.parametrize("self_loops", [True, False])
+def test_a_functional_model_gives_the_scores(self_loops):
+    layer = keras_align.GraphAttention(4, 3, add_self_loops=self_loops)
+    inputs = [keras.Input((5,)), keras.Input((2,), dtype="int32")]
+    model = keras.Model(inputs, layer(*inputs, return_attention_scores=True))
+    assert [x.shape for x in model.outputs] == [(None, 12), (None, 3)]
+    outputs, scores = model([features(), EDGES.astype("int32")])
+    assert tuple(outputs.shape) == (6, 12)
+    assert tuple(scores.shape) == (7 + 6 * self_loops, 3)
+    assert layer.compute_output_shape((6, 5)) == (6, 12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int32"])
+def test_masks_of_numbers_are_those_of_booleans(dtype):
+    layer, x = keras_align.GraphAttention(4, 3), features()
+    masks = {"edge_mask": np.arange(7) < 5, "node_mask": np.arange(6) < 4}
+    expected = array(layer(x, EDGES, **masks))
+    numbers = {name: mask.astype(dtype) for name, mask in masks.items()}
+    np.testing.assert_array_equal(array(layer(x, EDGES, **numbers)), expected)
 
 
 def test_dropout_acts_in_training_alone():
