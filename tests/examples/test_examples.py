@@ -140,6 +140,18 @@ def test_fetch_unpacks_the_archive_in_a_source_archive(index):
     assert len(cache_entries()) == 1
 
 
+def test_a_folder_of_a_source_archive_is_unpacked(tmp_path):
+    """Nothing beside it, as a folder whose name begins like it."""
+    file, folder = tmp_path / "source.tar.gz", tmp_path / "unpacked"
+    names = "root/data/cora/a.txt", "root/data.txt", "root/database/b.txt", "setup.py"
+    file.write_bytes(tar({name: name.encode() for name in names}))
+    fetching.unpack(file, "root/data", folder)
+    found = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    assert [path.as_posix() for path in found] == ["cora/a.txt"]
+    with pytest.raises(fetching.FetchError, match="to hold 'root/other'"):
+        fetching.unpack(file, "root/other", tmp_path / "other")
+
+
 @pytest.mark.parametrize("name", ["../outside.txt", "/outside.txt", "data/../../x"])
 def test_fetch_unpacks_nothing_outside_of_its_folder(tmp_path, name):
     inner = tar({"inside.txt": b"1", name: b"2"})
