@@ -132,6 +132,7 @@ def _ends(edges, edge_index):
             f"the source and the target of every edge. Received: {name} of shape "
             f"{tuple(x.shape)} and dtype {dtype}"
         )
+    x = x if dtype == "int64" else ops.cast(x, "int32")  # others may not count to n
     return (x[:, 0], x[:, 1]) if axis else (x[0], x[1])
 
 

@@ -66,7 +66,7 @@ class GraphAttention(GraphAttentionSettings):
             self-loop has the mean over the edges that end at its node.
         edge_mask: boolean tensor `(m,)`, False for padding, whose indices may be any.
         node_mask: boolean tensor `(n,)`, False for padding: no edge to or from such a
-            node counts, and its output is 0.
+            node counts, its features may be any, and its output is 0.
         return_attention_scores: bool. Defaults to `False`.
         training: bool, whether to drop.
 
@@ -157,6 +157,8 @@ class GraphAttention(GraphAttentionSettings):
             node_mask = ops.cast(node_mask, "bool")
         number = ops.shape(features)[0]
         given = read_edges(number, edges, edge_index, edge_mask, node_mask)
+        if node_mask is not None:
+            features = ops.where(node_mask[:, None], features, 0.0)
         if self.add_self_loops:
             given = given.with_self_loops(node_mask)
         if edge_features is not None:

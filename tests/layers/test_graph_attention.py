@@ -107,7 +107,7 @@ def test_padding_changes_nothing(scoring):
     wild = np.array([[-1, 9999], [0, 3], [7, 0]])  # one is an edge of real nodes
     padded = array(
         layer(
-            np.concatenate([x, np.full((3, 5), 1e4, "float32")]),
+            np.concatenate([x, np.full((3, 5), np.nan, "float32")]),
             np.concatenate([EDGES, wild]),
             edge_mask=np.arange(len(EDGES) + 3) < len(EDGES),
             node_mask=np.arange(len(x) + 3) < len(x),
@@ -125,6 +125,13 @@ def test_a_union_of_graphs_is_each_of_them():
     np.testing.assert_allclose(outputs[:6], array(layer(x, EDGES)), rtol=1e-5)
     apart = layer(other, np.array([[0, 1], [2, 1]]))
     np.testing.assert_allclose(outputs[6:], array(apart), rtol=1e-5)
+
+
+def test_indices_of_few_bits():
+    layer, x = keras_align.GraphAttention(4, 2), features(300)
+    edges = EDGES.astype("uint8")
+    expected = array(layer(x, EDGES))
+    np.testing.assert_array_equal(array(layer(x, edges)), expected)
 
 
 def test_the_index_of_other_libraries():
