@@ -112,8 +112,14 @@ def read_edges(
     return Edges(source, target, mask, num_nodes, source.shape[0])
 
 
-def _ends(edges, edge_index):
-    """Source and target of every edge."""
+def number_of_edges(edges: Tensor | None, edge_index: Tensor | None) -> int | None:
+    """How many edges a layer is called with, `None` if that is not known."""
+    name, x = _the_given(edges, edge_index)
+    return x.shape[0 if name == "edges" else 1]
+
+
+def _the_given(edges, edge_index):
+    """Name and value of the one of the two arguments that was given."""
     given = {"edges": edges, "edge_index": edge_index}
     named = [(name, x) for name, x in given.items() if x is not None]
     if len(named) != 1:
@@ -121,7 +127,12 @@ def _ends(edges, edge_index):
             "Expected one of the arguments `edges` (m, 2) and `edge_index` (2, m). "
             f"Received: {[name for name, _ in named] or 'neither'}"
         )
-    ((name, x),) = named
+    return named[0]
+
+
+def _ends(edges, edge_index):
+    """Source and target of every edge."""
+    name, x = _the_given(edges, edge_index)
     axis = 1 if name == "edges" else 0
     expected = "(m, 2)" if name == "edges" else "(2, m)"
     x = ops.convert_to_tensor(x)

@@ -6,7 +6,12 @@ import keras
 from keras import ops
 
 from keras_align.divergences.numerics import Tensor
-from keras_align.graphs import read_edges, segment_softmax, segment_sum
+from keras_align.graphs import (
+    number_of_edges,
+    read_edges,
+    segment_softmax,
+    segment_sum,
+)
 from keras_align.layers.argument_types import Initializer, Regularizer
 from keras_align.layers.graph_attention_settings import GraphAttentionSettings
 from keras_align.layers.graph_scores import SCORES
@@ -209,7 +214,7 @@ class GraphAttention(GraphAttentionSettings):
         outputs = keras.KerasTensor((number, self.width), dtype=self.compute_dtype)
         if not return_attention_scores:
             return outputs
-        count = edge_index.shape[1] if edges is None else edges.shape[0]
+        count = number_of_edges(edges, edge_index)
         if self.add_self_loops:
             count = None if None in (count, number) else count + number
         shape = (count, self.num_heads)
