@@ -82,3 +82,4 @@ def same_start():
     keras.config.set_dtype_policy("float32")
     if gc.get_count()[0] > MANY_OBJECTS:
         gc.collect()
+    gc.freeze()  # Keras collects too, a minute if it searches all that tests left

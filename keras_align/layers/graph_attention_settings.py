@@ -9,7 +9,8 @@ from keras_align.divergences.numerics import Tensor
 from keras_align.graphs import dropout
 from keras_align.validation import checks
 
-_KINDS = ("kernel", "attention", "bias")
+_INITIALIZERS = ("kernel_initializer", "attention_initializer", "bias_initializer")
+_REGULARIZERS = ("kernel_regularizer", "attention_regularizer", "bias_regularizer")
 _RATES = ("dropout", "attention_dropout", "feature_dropout")
 
 
@@ -30,13 +31,21 @@ class GraphAttentionSettings(layers.Layer):
         self.seed = seed
         self._seeds = keras.random.SeedGenerator(seed) if any(rates) else None
 
+    # Set below under their names.
+    kernel_initializer: Any
+    kernel_regularizer: Any
+    attention_initializer: Any
+    attention_regularizer: Any
+    bias_initializer: Any
+    bias_regularizer: Any
+
     def _set_initializers(self, *identifiers):
-        for kind, identifier in zip(_KINDS, identifiers, strict=True):
-            setattr(self, f"{kind}_initializer", initializers.get(identifier))
+        for name, identifier in zip(_INITIALIZERS, identifiers, strict=True):
+            setattr(self, name, initializers.get(identifier))
 
     def _set_regularizers(self, *identifiers):
-        for kind, identifier in zip(_KINDS, identifiers, strict=True):
-            setattr(self, f"{kind}_regularizer", regularizers.get(identifier))
+        for name, identifier in zip(_REGULARIZERS, identifiers, strict=True):
+            setattr(self, name, regularizers.get(identifier))
 
     @property
     def width(self) -> int:
@@ -50,25 +59,27 @@ class GraphAttentionSettings(layers.Layer):
 
     def add_kernel(self, name: str, size: int) -> Any:
         """Adds `(size, N * H)`, a projection to all heads."""
-        return self._add(name, (size, self.num_heads * self.units), "kernel")
+        shape = size, self.num_heads * self.units
+        return self._add(name, shape, self.kernel_initializer, self.kernel_regularizer)
 
     def add_attention(self, name: str) -> Any:
         """Adds `(N, H)`, an attention vector for each head."""
-        return self._add(name, (self.num_heads, self.units), "attention")
+        shape = self.num_heads, self.units
+        made = self.attention_initializer, self.attention_regularizer
+        return self._add(name, shape, *made)
 
     def add_bias(self, name: str, size: int) -> Any:
         """Adds `(size,)`."""
-        return self._add(name, (size,), "bias")
+        return self._add(name, (size,), self.bias_initializer, self.bias_regularizer)
 
-    def _add(self, name, shape, kind):
-        initializer = getattr(self, f"{kind}_initializer")
+    def _add(self, name, shape, initializer, regularizer):
         if isinstance(initializer, initializers.Initializer):
             initializer = initializer.clone()  # the same draws equal values again
         return self.add_weight(
             name=name,
             shape=shape,
             initializer=initializer,
-            regularizer=getattr(self, f"{kind}_regularizer"),
+            regularizer=regularizer,
         )
 
     def split_heads(self, x: Tensor) -> Tensor:
@@ -91,9 +102,8 @@ class GraphAttentionSettings(layers.Layer):
         for name in (*names, *_RATES):
             config[name] = getattr(self, name)
         config["activation"] = keras.activations.serialize(self.activation)
-        for kind in _KINDS:
-            initializer = getattr(self, f"{kind}_initializer")
-            regularizer = getattr(self, f"{kind}_regularizer")
-            config[f"{kind}_initializer"] = initializers.serialize(initializer)
-            config[f"{kind}_regularizer"] = regularizers.serialize(regularizer)
+        for name in _INITIALIZERS:
+            config[name] = initializers.serialize(getattr(self, name))
+        for name in _REGULARIZERS:
+            config[name] = regularizers.serialize(getattr(self, name))
         return config

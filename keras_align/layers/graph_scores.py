@@ -60,11 +60,12 @@ class DynamicScores:
     """
 
     def build(self, layer: Any, size: int, edge_size: int | None) -> None:
-        for name in ("query", "key"):
-            setattr(layer, f"{name}_kernel", layer.add_kernel(f"{name}_kernel", size))
-            if layer.use_bias:
-                width = layer.num_heads * layer.units
-                setattr(layer, f"{name}_bias", layer.add_bias(f"{name}_bias", width))
+        layer.query_kernel = layer.add_kernel("query_kernel", size)
+        layer.key_kernel = layer.add_kernel("key_kernel", size)
+        if layer.use_bias:
+            width = layer.num_heads * layer.units
+            layer.query_bias = layer.add_bias("query_bias", width)
+            layer.key_bias = layer.add_bias("key_bias", width)
         layer.attention = layer.add_attention("attention")
         if edge_size is not None:
             layer.edge_kernel = layer.add_kernel("edge_kernel", edge_size)

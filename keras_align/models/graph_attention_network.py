@@ -138,8 +138,8 @@ def _graph_layers(settings, dtype):
         *("scoring", "add_self_loops"),
     )
     shared = {name: settings[name] for name in names} | {"dtype": dtype}
-    for kind in ("kernel", "attention", "bias"):
-        shared[f"{kind}_regularizer"] = settings["regularizer"]
+    of_all = ("kernel_regularizer", "attention_regularizer", "bias_regularizer")
+    shared |= dict.fromkeys(of_all, settings["regularizer"])
     first, last = settings["seed"], settings["num_layers"] - 1
     seeds = [None if first is None else first + k for k in range(last + 1)]
     for number in range(last):
