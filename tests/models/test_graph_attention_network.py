@@ -49,6 +49,7 @@ def predict(model, inputs):
     return model.predict(full_batch(inputs), verbose=0)
 
 
+@pytest.mark.slow_on("jax")
 @pytest.mark.parametrize("alignment", [None, "gan", "ct", "ot", "mmd"])
 def test_it_learns_from_half_of_the_nodes(alignment):
     inputs, labels = graph()
@@ -81,6 +82,7 @@ def test_nodes_without_weight_are_not_learned():
     assert losses[0] == losses[1]
 
 
+@pytest.mark.slow_on("jax")
 @pytest.mark.parametrize("scoring", ["gat", "gatv2"])
 @pytest.mark.parametrize("aligned", [False, True])
 def test_a_file_holds_it(tmp_path, scoring, aligned):
@@ -117,6 +119,7 @@ def test_alignment_comes_and_goes_without_a_trace():
     np.testing.assert_array_equal(predict(model, inputs), before)
 
 
+@pytest.mark.slow_on("jax")
 def test_padding_changes_neither_logits_nor_loss():
     inputs, _ = graph()
     edges = len(inputs["edges"])
@@ -143,6 +146,7 @@ def test_padding_changes_neither_logits_nor_loss():
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4, atol=1e-8)
 
 
+@pytest.mark.slow_on("jax")
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16", "float64"])
 def test_precisions(policy):
     if BACKEND == "jax" and policy != "mixed_bfloat16":
@@ -175,18 +179,19 @@ def test_a_saved_model_takes_any_graph(tmp_path):
         )
 
 
+@pytest.mark.slow_on("jax")
 def test_the_schedule_reaches_its_layers():
     inputs, labels = graph()
     model = compiled(keras_align.align_model(small(), "mmd", 1.0))
     schedule = keras_align.AlignmentWeightSchedule(warmup_steps=4)
     batch = full_batch(inputs, labels, train_weights())
     factors = []
-    record = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda step, logs: factors.append(
-            float(model.layers[-1].alignment_factor)
-        )
-    )
-    model.fit(batch, epochs=5, shuffle=False, verbose=0, callbacks=[schedule, record])
+
+    class Record(keras.callbacks.Callback):
+        def on_train_batch_end(self, step, logs=None):
+            factors.append(float(self.model.layers[-1].alignment_factor))
+
+    model.fit(batch, epochs=5, shuffle=False, verbose=0, callbacks=[schedule, Record()])
     assert factors[0] < factors[2] < 1.0 == factors[-1]
 
 
