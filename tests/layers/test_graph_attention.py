@@ -169,12 +169,13 @@ def test_gradients_equal_finite_differences(scoring):
         3, 2, scoring=scoring, edge_features=True, dtype="float64"
     )
     x, extra = features().astype("float64"), features(7, 2, 3).astype("float64")
+    x, extra = (ops.convert_to_tensor(each, "float64") for each in (x, extra))
     layer(x, EDGES, edge_features=extra)
     randomised(layer)
     target = features(6, 6, 4)
 
     def loss(values):
-        values = [ops.convert_to_tensor(v) for v in values]
+        values = [ops.convert_to_tensor(v, "float64") for v in values]
         outputs, _ = layer.stateless_call(values, [], x, EDGES, edge_features=extra)
         return ops.sum(outputs * ops.cast(target, "float64"))
 
@@ -207,7 +208,8 @@ def gradients(layer, loss, values):
         import jax
 
         return [array(g) for g in jax.grad(loss)([ops.array(v) for v in values])]
-    values = [ops.convert_to_tensor(v).requires_grad_() for v in values]
+    values = [ops.convert_to_tensor(v, "float64") for v in values]
+    values = [v.requires_grad_() for v in values]
     loss(values).backward()
     return [array(v.grad) for v in values]
 
