@@ -35,6 +35,23 @@ def seeds_to_decide(differences):
     return None
 
 
+def spread(values, digits):
+    """Writes one number, or mean ± standard deviation of several."""
+    mean = f"{np.mean(values):.{digits}f}"
+    if len(values) == 1:
+        return mean
+    return f"{mean} ± {np.std(values, ddof=1):.{digits}f}"
+
+
+def difference(differences, digits):
+    """Writes the mean of paired differences, with its interval if there are several."""
+    mean = f"{np.mean(differences):+.{digits}f}"
+    if len(differences) == 1:
+        return mean
+    low, high = t_interval(differences)
+    return f"{mean} [{low:+.{digits}f}, {high:+.{digits}f}]"
+
+
 def verdict(differences, interval, larger_is_better):
     """Returns "better", "worse", "the same" or "undecided".
 

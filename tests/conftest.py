@@ -36,8 +36,6 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("keras_align")
 
-MANY_OBJECTS = 3_000_000  # new since garbage was collected
-
 # Of PyTorch: the tests read losses as numbers, and its own compiler uses its old parts.
 QUIET = (
     "ignore:Converting a tensor with requires_grad=True to a scalar",
@@ -63,7 +61,7 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish():
-    """Garbage is collected between tests, and what was imported is left out of it."""
+    """Garbage is collected where a test asks for it, of what that test made."""
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -80,6 +78,4 @@ def same_start():
     keras.utils.set_random_seed(0)
     yield
     keras.config.set_dtype_policy("float32")
-    if gc.get_count()[0] > MANY_OBJECTS:
-        gc.collect()
     gc.freeze()  # Keras collects too, a minute if it searches all that tests left

@@ -10,7 +10,9 @@ import dataclasses
 import keras
 import keras_nlp
 import numpy as np
+import scoring
 from keras import ops
+from scoring import softmax
 from sklearn.metrics import matthews_corrcoef
 
 import keras_align
@@ -175,27 +177,10 @@ def predict(model, inputs, batch_size=64):
     return ops.convert_to_numpy(ops.cast(logits[:count], "float32"))
 
 
-def softmax(logits):
-    """Returns probabilities as a NumPy array."""
-    return ops.convert_to_numpy(ops.softmax(logits))
-
-
 def score(probabilities, labels):
-    """Returns accuracy, Matthews correlation, calibration error and likelihood.
-
-    Accuracy and the expected calibration error are fractions, the correlation lies in
-    [-1, 1]; `nll` is the mean negative log-likelihood in nats.
-    """
-    calibration = keras_align.ExpectedCalibrationError(num_bins=10)
-    calibration.update_state(labels, probabilities)
-    classes = probabilities.argmax(-1)
-    of_labels = probabilities[np.arange(len(labels)), labels]
-    return {
-        "accuracy": float(np.mean(classes == labels)),
-        "matthews": float(matthews_corrcoef(labels, classes)),
-        "ece": float(calibration.result()),
-        "nll": float(-np.mean(np.log(np.maximum(of_labels, 1e-30)))),
-    }
+    """Returns what `scoring.score` does, and `matthews`, the Matthews correlation."""
+    correlation = matthews_corrcoef(labels, probabilities.argmax(-1))
+    return scoring.score(probabilities, labels) | {"matthews": float(correlation)}
 
 
 def fit_temperature(model, task):

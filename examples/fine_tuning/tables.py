@@ -116,8 +116,10 @@ def text(task, runs, settings):
     width = max(15, *(len(line.test) for line in lines))  # of the first column
     rows = [f"{title}\n", " " * (width + 17) + head]
     for line in lines:
-        cells = [cell(values, line.digits) for values in line.values.values()]
-        cells += [difference_cell(line, method) for method in methods[1:]]
+        digits = line.digits
+        cells = [comparing.spread(values, digits) for values in line.values.values()]
+        differences = map(line.difference, methods[1:])
+        cells += [comparing.difference(each, digits) for each in differences]
         row = in_columns(cells, widths)
         rows.append(f"{line.test:{width}} {line.measure:16}{row}")
     rows.append(NOTES.format(baseline=heads[0]))
@@ -128,24 +130,6 @@ def text(task, runs, settings):
 def in_columns(cells, widths):
     """Returns a row of right-aligned cells."""
     return "".join(f"{x:>{width}}" for x, width in zip(cells, widths, strict=True))
-
-
-def cell(values, digits):
-    """Writes one number, or mean ± standard deviation of several."""
-    mean = f"{np.mean(values):.{digits}f}"
-    if len(values) == 1:
-        return mean
-    return f"{mean} ± {np.std(values, ddof=1):.{digits}f}"
-
-
-def difference_cell(line, method):
-    """Writes the mean difference of a method, with its interval."""
-    difference = line.difference(method)
-    mean = f"{np.mean(difference):+.{line.digits}f}"
-    if len(difference) == 1:
-        return mean
-    low, high = comparing.t_interval(difference)
-    return f"{mean} [{low:+.{line.digits}f}, {high:+.{line.digits}f}]"
 
 
 def in_words(lines, method):

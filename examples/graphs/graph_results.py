@@ -6,6 +6,8 @@ import dataclasses
 import comparing
 import numpy as np
 
+from keras_align.diagnostics.reporting import format_table
+
 KEY = ("dataset", "scoring", "split", "method", "weight", "seed", "epochs", "patience")
 SCORES = ("accuracy", "nll", "ece", "scaled_ece", "noisy_features", "noisy_links")
 OF_RUN = ("validation_accuracy", *SCORES, "alignment_loss", "mmd")
@@ -65,39 +67,17 @@ def table(by_method):
         by_method: Dictionary from titles of methods to lists of rows, of the same seeds
             in the same order.
     """
-    titles = list(by_method)
-    lines = [["", *titles, *(f"{title} - {titles[0]}" for title in titles[1:])]]
+    first, *others = by_method
+    titles = ["", first, *others, *(f"{title} - {first}" for title in others)]
+    rows = []
     for name, title in TITLES.items():
         factor, digits = (100.0, 2) if title.endswith("%") else (1.0, 3)
         values = [
-            factor * np.array([float(row[name]) for row in rows])
-            for rows in by_method.values()
+            factor * np.array([float(row[name]) for row in of_method])
+            for of_method in by_method.values()
         ]
-        cells = [spread(each, digits) for each in values]
+        cells = [comparing.spread(each, digits) for each in values]
         differences = [each - values[0] for each in values[1:]]
-        cells += [in_words(each, digits) for each in differences]
-        lines.append([title, *cells])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(
-            [line[0].ljust(widths[0])]
-            + [
-                cell.rjust(width)
-                for cell, width in zip(line[1:], widths[1:], strict=True)
-            ]
-        ).rstrip()
-        for line in lines
-    )
-
-
-def spread(values, digits):
-    """Returns mean and standard deviation in words."""
-    deviation = np.std(values, ddof=1) if len(values) > 1 else 0.0
-    return f"{np.mean(values):.{digits}f} ± {deviation:.{digits}f}"
-
-
-def in_words(differences, digits):
-    """Returns the mean of differences with its 95% interval."""
-    low, high = comparing.t_interval(differences)
-    mean = f"{np.mean(differences):+.{digits}f}"
-    return f"{mean} [{low:+.{digits}f}, {high:+.{digits}f}]"
+        cells += [comparing.difference(each, digits) for each in differences]
+        rows.append([title, *cells])
+    return "\n".join(format_table(titles, rows, range(1, len(titles))))

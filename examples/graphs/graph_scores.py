@@ -1,6 +1,7 @@
 """How a trained network does, also on a disturbed graph, and its confidence."""
 
 import numpy as np
+import scoring
 from keras import ops
 
 import keras_align
@@ -35,7 +36,7 @@ def test(model, graph):
         **scores,
         "scaled_ece": score(scaled, graph.labels[tested])["ece"],
         **{
-            name: accuracy(predict(model, other)[tested], graph.labels[tested])
+            name: score(predict(model, other)[tested], graph.labels[tested])["accuracy"]
             for name, other in disturbed.items()
         },
     }
@@ -46,23 +47,9 @@ def predict(model, graph):
     return model.predict(full_batch(graph.inputs()), verbose=0)
 
 
-def accuracy(logits, labels):
-    """Returns the share of the labels that have the largest logit."""
-    return float(np.mean(logits.argmax(axis=1) == labels))
-
-
 def score(logits, labels):
-    """Returns `accuracy`, `nll` and `ece` of logits."""
-    logits = logits.astype("float64")
-    logits = logits - logits.max(axis=1, keepdims=True)
-    log_probabilities = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-    calibration = keras_align.ExpectedCalibrationError(num_bins=10)
-    calibration.update_state(labels, np.exp(log_probabilities).astype("float32"))
-    return {
-        "accuracy": accuracy(logits, labels),
-        "nll": float(-log_probabilities[np.arange(len(labels)), labels].mean()),
-        "ece": float(calibration.result()),
-    }
+    """Returns `accuracy`, `ece` and `nll` of logits, see `scoring.score`."""
+    return scoring.score(scoring.softmax(logits), labels)
 
 
 def noisy_features(graph):

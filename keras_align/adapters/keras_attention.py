@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-from keras import layers, ops
+from keras import ops
 
 from keras_align.adapters import captured
 from keras_align.adapters.adapter import AttentionAdapter
@@ -72,10 +72,6 @@ class KerasAttentionAdapter(AttentionAdapter):
 
 
 KERAS_ADAPTER = KerasAttentionAdapter(symmetry="full")
-KERAS_ADAPTERS = {
-    layers.MultiHeadAttention: KERAS_ADAPTER,
-    layers.GroupQueryAttention: KERAS_ADAPTER,
-}
 
 
 def _attention_axes(layer):

@@ -6,7 +6,6 @@ from typing import TypeVar
 import keras
 
 from keras_align.adapters.adapter import AttentionAdapter
-from keras_align.adapters.keras_attention import KERAS_ADAPTERS
 from keras_align.adapters.keras_hub_attention import ADAPTERS
 
 _Class = TypeVar("_Class", bound=type)
@@ -61,9 +60,9 @@ def register_attention(cls: _Class, adapter: AttentionAdapter | None = None) -> 
 
 
 def adapter_for(cls: type[keras.layers.Layer]) -> AttentionAdapter | None:
-    """The `AttentionAdapter` of an attention class, or `None`."""
+    """The `AttentionAdapter` of a registered or keras-hub class, or `None`."""
     name = f"{cls.__module__}.{cls.__qualname__}"
-    return _REGISTRY.get(cls) or KERAS_ADAPTERS.get(cls) or ADAPTERS.get(name)
+    return _REGISTRY.get(cls) or ADAPTERS.get(name)
 
 
 def is_registered(cls: type) -> bool:

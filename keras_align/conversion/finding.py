@@ -8,7 +8,7 @@ import keras
 from keras_align import keras_internals
 from keras_align.conversion.supported import (
     can_register,
-    is_keras_attention,
+    is_known_attention,
     is_named_attention,
     is_supported,
     why_unsupported,
@@ -63,7 +63,7 @@ def find_attention(model: keras.layers.Layer) -> tuple[list[Found], list[Found]]
         for child in keras_internals.sublayers(layer):
             visit(child, (*names, child.name))
         around = len(supported) + len(others) > before
-        if is_keras_attention(layer) or (is_named_attention(layer) and not around):
+        if is_known_attention(layer) or (is_named_attention(layer) and not around):
             others.append(Found(unique(names, layer), layer))
 
     def unique(names, layer):

@@ -30,7 +30,7 @@ ALIGNED_CLASSES: dict[Any, Any] = {
     GraphAttention: AlignedGraphAttention,
 }
 _WITHOUT_PROJECTIONS = keras.layers.Attention, keras.layers.AdditiveAttention
-_KERAS_CLASSES = *ALIGNED_CLASSES, *_WITHOUT_PROJECTIONS
+_KNOWN_CLASSES = *ALIGNED_CLASSES, *_WITHOUT_PROJECTIONS
 PLAIN_CLASSES = {aligned: plain for plain, aligned in ALIGNED_CLASSES.items()}
 _USUAL = AttentionAdapter()
 
@@ -68,9 +68,9 @@ def is_aligned(layer: keras.layers.Layer) -> bool:
     return isinstance(layer, AlignedAttention) and layer.alignment is not None
 
 
-def is_keras_attention(layer: keras.layers.Layer) -> bool:
-    """Whether the layer is of one of Keras's attention classes or of a subclass."""
-    return isinstance(layer, _KERAS_CLASSES)
+def is_known_attention(layer: keras.layers.Layer) -> bool:
+    """Whether the layer is of a class of Keras's or ours, or of a subclass."""
+    return isinstance(layer, _KNOWN_CLASSES)
 
 
 def is_named_attention(layer: keras.layers.Layer) -> bool:

@@ -110,12 +110,10 @@ def batches(
     model: keras.layers.Layer, inputs: Any, batch_size: int | None
 ) -> Iterator[Any]:
     """Yields the inputs of a model in batches, texts preprocessed."""
-    if batch_size is None:
-        yield inputs
-        return
     if isinstance(inputs, (list, tuple)) and all(isinstance(x, str) for x in inputs):
         inputs = np.array(inputs, dtype=object)
-    checks.positive_integer("batch_size", batch_size)
+    if batch_size is not None:
+        checks.positive_integer("batch_size", batch_size)
     odd = [type(leaf) for leaf in tree.flatten(inputs) if not hasattr(leaf, "shape")]
     if odd:
         raise ValueError(
@@ -123,7 +121,7 @@ def batches(
             f"list of strings. Received: inputs that hold {odd[0].__name__}"
         )
     sizes = {len(leaf) for leaf in tree.flatten(inputs)}
-    if len(sizes) != 1 or 0 in sizes:
+    if batch_size is not None and (len(sizes) != 1 or 0 in sizes):
         raise ValueError(
             "Argument `inputs` must hold arrays of equally many samples, at least one. "
             f"Received arrays of {sorted(sizes)} samples."
@@ -135,8 +133,9 @@ def batches(
             "Argument `inputs` may hold texts only if the model has a `preprocessor`. "
             f"Received: texts for '{model.name}'"
         )
-    for start in range(0, sizes.pop(), batch_size):
-        rows = slice(start, start + batch_size)
+    step = batch_size or max(sizes)
+    for start in range(0, max(sizes), step):
+        rows = slice(start, start + step)
         batch = tree.map_structure(lambda leaf, rows=rows: leaf[rows], inputs)
         if texts:
             # Alone, a pair of columns would be taken for texts and their labels.

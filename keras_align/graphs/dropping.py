@@ -14,8 +14,8 @@ def dropout(x: Tensor, rate: float, seed: Any) -> Tensor:
     """Sets entries to 0 with a probability and divides the others by its complement.
 
     As `keras.random.dropout`, for features that need no gradient, too: of those the
-    numbers of TensorFlow's Philox generator come 100 times as fast in 64 bits as in 32
-    where XLA compiles for a CPU (`benchmarks/graph_attention.py`).
+    numbers of TensorFlow's Philox generator come 60 times as fast in 64 bits as in 32
+    where XLA compiles for a CPU (`benchmarks/graph_attention.py --draws`).
 
     Args:
         x: float tensor of any shape.

@@ -79,8 +79,8 @@ class GraphAttention(GraphAttentionSettings):
         `(n, N * H)`, or `(n, H)` without `concat_heads`. A node without edges and
         self-loop has the activation of the bias. With `return_attention_scores` also
         `alpha`, `(m, N)`, or `(m + n, N)` with the self-loops that were added at the
-        end; in float32 or wider. Edges that do not
-        count, and self-loops among the edges where others were added, have 0.
+        end; in float32 or wider. Edges that do not count, and self-loops among the
+        edges where others were added, have 0.
 
     Raises:
         ValueError: if an argument is wrong. An index out of range raises in eager calls

@@ -82,9 +82,11 @@ class GraphAttentionSettings(layers.Layer):
             regularizer=regularizer,
         )
 
-    def split_heads(self, x: Tensor) -> Tensor:
-        """`(n, N * H)` -> `(n, N, H)`."""
-        return ops.reshape(x, (-1, self.num_heads, self.units))
+    def project(self, x: Tensor, kernel: Any, bias: Any = None) -> Tensor:
+        """`(n, F)` -> `(n, N, H)`, with a kernel that `add_kernel` made."""
+        projected = ops.matmul(x, kernel)
+        projected = projected if bias is None else projected + bias
+        return ops.reshape(projected, (-1, self.num_heads, self.units))
 
     def widen(self, x: Tensor) -> Tensor:
         """Casts to `wide_dtype`."""

@@ -27,7 +27,7 @@ class StaticScores:
 
     def project(self, layer: Any, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values `(n, N, H)` of features `(n, F)`."""
-        value = layer.split_heads(ops.matmul(features, layer.kernel))
+        value = layer.project(features, layer.kernel)
         wide = layer.widen(value)  # a product may be beyond float16
         query = wide * layer.widen(layer.query_attention)
         return query, wide * layer.widen(layer.key_attention), value
@@ -45,8 +45,7 @@ class StaticScores:
         scores = ops.take(of_query, edges.target, axis=0)
         scores += ops.take(of_key, edges.source, axis=0)
         if edge_features is not None:
-            projected = ops.matmul(edge_features, layer.edge_kernel)
-            projected = layer.widen(layer.split_heads(projected))
+            projected = layer.widen(layer.project(edge_features, layer.edge_kernel))
             scores += ops.sum(projected * layer.widen(layer.edge_attention), axis=-1)
         return ops.leaky_relu(scores, layer.negative_slope)
 
@@ -62,6 +61,7 @@ class DynamicScores:
     def build(self, layer: Any, size: int, edge_size: int | None) -> None:
         layer.query_kernel = layer.add_kernel("query_kernel", size)
         layer.key_kernel = layer.add_kernel("key_kernel", size)
+        layer.query_bias = layer.key_bias = None
         if layer.use_bias:
             width = layer.num_heads * layer.units
             layer.query_bias = layer.add_bias("query_bias", width)
@@ -72,11 +72,8 @@ class DynamicScores:
 
     def project(self, layer: Any, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values `(n, N, H)` of features `(n, F)`."""
-        query = ops.matmul(features, layer.query_kernel)
-        key = ops.matmul(features, layer.key_kernel)
-        if layer.use_bias:
-            query, key = query + layer.query_bias, key + layer.key_bias
-        query, key = layer.split_heads(query), layer.split_heads(key)
+        query = layer.project(features, layer.query_kernel, layer.query_bias)
+        key = layer.project(features, layer.key_kernel, layer.key_bias)
         return query, key, key
 
     def scores(
@@ -91,8 +88,7 @@ class DynamicScores:
         both = ops.take(query, edges.target, axis=0)  # (m, N, H)
         both += ops.take(key, edges.source, axis=0)
         if edge_features is not None:
-            projected = ops.matmul(edge_features, layer.edge_kernel)
-            both += layer.split_heads(projected)
+            both += layer.project(edge_features, layer.edge_kernel)
         both = layer.widen(ops.leaky_relu(both, layer.negative_slope))
         return ops.sum(both * layer.widen(layer.attention), axis=-1)
 
