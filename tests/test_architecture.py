@@ -24,9 +24,9 @@ REPOSITORY = pathlib.Path(__file__).parents[1]
 # From the lowest; a folder imports from itself and from lower levels alone.
 LEVELS = (
     {"validation", "keras_internals"},
-    {"divergences", "metrics", "moments", "training"},
+    {"divergences", "metrics", "moments"},
     {"alignments", "calibration", "graphs"},
-    {"adapters"},
+    {"adapters", "training"},
     {"layers"},
     {"conversion", "models"},
     {"diagnostics", "exporting"},

@@ -7,11 +7,13 @@ import pickle
 import warnings
 
 import fetching
+import keras
 import numpy as np
 from scipy import sparse
 
 DATASETS = ("cora", "citeseer", "pubmed", "actor")
 CORA_SPLIT = pathlib.Path(__file__).with_name("cora_split.json")
+SPARSE = 0.05  # the share of values that are not 0 below which features are sparse
 LABELS_A_CLASS, VALIDATION, TEST = 20, 500, 1000
 
 
@@ -21,7 +23,8 @@ class Graph:
 
     Args:
         name: String.
-        features: Float array `(n, F)`, rows of sum 1.
+        features: Float array or, if few of its values are not 0, sparse matrix of SciPy
+            `(n, F)`; rows of sum 1.
         edges: Integer array `(m, 2)`, every link in both directions, no self-loops.
         labels: Integer array `(n,)`, -1 for a node without a label.
         split: Dictionary from "train", "validation" and "test" to integer arrays, the
@@ -29,7 +32,7 @@ class Graph:
     """
 
     name: str
-    features: np.ndarray
+    features: np.ndarray | sparse.csr_matrix
     edges: np.ndarray
     labels: np.ndarray
     split: dict
@@ -37,6 +40,10 @@ class Graph:
     @property
     def num_classes(self):
         return int(self.labels.max()) + 1
+
+    @property
+    def is_sparse(self):
+        return sparse.issparse(self.features)
 
     def inputs(self):
         """Returns the inputs of a network, a dictionary of arrays."""
@@ -96,7 +103,10 @@ def _graph(name, features, links, labels, split):
     links = np.asarray(links)
     links = np.unique(np.sort(links[links[:, 0] != links[:, 1]], axis=1), axis=0)
     edges = np.concatenate([links, links[:, ::-1]]).astype("int32")
-    features = features.toarray().astype("float32")
+    features = features.tocsr().astype("float32")
+    dense = features.nnz > SPARSE * np.prod(features.shape)
+    if dense or keras.backend.backend() == "torch":  # which Keras has no sparse for
+        features = features.toarray()
     return Graph(name, features, edges, np.asarray(labels, "int64"), split)
 
 

@@ -2,8 +2,11 @@
 
 import keras
 import numpy as np
-from keras import ops
+from graph_scores import predict
+from keras import ops, tree
 from sklearn.manifold import TSNE
+
+from keras_align.graphs import with_sparse_tensors
 
 FIRST = "graph_attention_1"
 SHOWN = 1500  # nodes
@@ -31,8 +34,8 @@ def draw_embeddings(models, graph):
     nodes = graph.split["test"][:SHOWN]
     for axis, (title, model) in zip(axes, models.items(), strict=True):
         hidden = keras.Model(model.input, model.get_layer(FIRST).output)
-        features = ops.convert_to_numpy(hidden(graph.inputs()))
-        points = TSNE(random_state=0).fit_transform(features[nodes])
+        features = predict(hidden, graph)[nodes]
+        points = TSNE(random_state=0).fit_transform(features)
         colours = graph.labels[nodes]
         axis.scatter(*points.T, c=colours, s=6, cmap="tab10", vmax=10, rasterized=True)
         axis.set_title(f"{title}: hidden features of {len(nodes)} test nodes (t-SNE)")
@@ -61,7 +64,9 @@ def draw_neighbourhood(models, graph):
 
 def attention(model, graph):
     """Returns the weights `(m + n, N)` of the first layer."""
-    inputs = {k: ops.convert_to_tensor(v) for k, v in graph.inputs().items()}
+    inputs = tree.map_structure(
+        ops.convert_to_tensor, with_sparse_tensors(graph.inputs())
+    )
     _, weights = model.get_layer(FIRST)(**inputs, return_attention_scores=True)
     return ops.convert_to_numpy(weights)
 

@@ -43,7 +43,7 @@ def test(model, graph):
 
 
 def predict(model, graph):
-    """Returns the logits `(n, C)` of all nodes."""
+    """Returns what a network says of the whole graph, its logits `(n, C)`."""
     return model.predict(full_batch(graph.inputs()), verbose=0)
 
 
@@ -55,9 +55,10 @@ def score(logits, labels):
 def noisy_features(graph):
     """Returns the graph with normal noise on all features, always the same."""
     rng = np.random.default_rng(SEED)
-    scale = NOISE * np.sqrt(np.mean(np.square(graph.features)))
-    noise = rng.standard_normal(graph.features.shape, "float32") * scale
-    return graph.changed(features=graph.features + noise)
+    features = graph.features.toarray() if graph.is_sparse else graph.features
+    scale = NOISE * np.sqrt(np.mean(np.square(features)))
+    noise = rng.standard_normal(features.shape, "float32") * scale
+    return graph.changed(features=features + noise)
 
 
 def noisy_links(graph):

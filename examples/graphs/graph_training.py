@@ -54,6 +54,7 @@ def build(graph, settings):
         graph.num_classes,
         output_heads=settings.output_heads,
         scoring=settings.scoring,
+        sparse=graph.is_sparse,
         regularizer=keras.regularizers.L2(settings.penalty / 2.0),
         dtype=settings.precision,
     )

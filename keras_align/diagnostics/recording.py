@@ -18,6 +18,7 @@ from keras_align.adapters.captured import masked_pairs
 from keras_align.adapters.capturing import replaced
 from keras_align.conversion.finding import find_attention
 from keras_align.conversion.supported import adapter_of
+from keras_align.graphs import is_sparse, with_sparse_tensors
 from keras_align.validation import checks
 
 
@@ -120,6 +121,11 @@ def batches(
             "Argument `inputs` must be an array, a nested structure of arrays, or a "
             f"list of strings. Received: inputs that hold {odd[0].__name__}"
         )
+    inputs = with_sparse_tensors(inputs)
+    if any(map(is_sparse, tree.flatten(inputs))):
+        _check_whole(batch_size)
+        yield tree.map_structure(ops.convert_to_tensor, inputs)
+        return
     sizes = {len(leaf) for leaf in tree.flatten(inputs)}
     if batch_size is not None and (len(sizes) != 1 or 0 in sizes):
         raise ValueError(
@@ -142,6 +148,14 @@ def batches(
             labels = (None,) if isinstance(batch, tuple) else ()
             batch = model.preprocessor(batch, *labels)
         yield batch
+
+
+def _check_whole(batch_size):
+    if batch_size is not None:
+        raise ValueError(
+            "Argument `inputs` may hold sparse tensors only with `batch_size=None`. "
+            f"Received: batch_size={batch_size}"
+        )
 
 
 @contextlib.contextmanager

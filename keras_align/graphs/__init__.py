@@ -3,12 +3,24 @@
 from keras_align.graphs.dropping import dropout
 from keras_align.graphs.edges import Edges, number_of_edges, read_edges
 from keras_align.graphs.segments import segment_softmax, segment_sum
+from keras_align.graphs.sparse_features import (
+    SparseFeatures,
+    is_sparse,
+    masked_rows,
+    read_features,
+    with_sparse_tensors,
+)
 
 __all__ = [
     "Edges",
+    "SparseFeatures",
     "dropout",
+    "is_sparse",
+    "masked_rows",
     "number_of_edges",
     "read_edges",
+    "read_features",
     "segment_softmax",
     "segment_sum",
+    "with_sparse_tensors",
 ]

@@ -7,8 +7,10 @@ from keras import ops
 
 from keras_align.divergences.numerics import Tensor
 from keras_align.graphs import (
+    masked_rows,
     number_of_edges,
     read_edges,
+    read_features,
     segment_softmax,
     segment_sum,
 )
@@ -63,7 +65,8 @@ class GraphAttention(GraphAttentionSettings):
 
     Call arguments:
         features: float tensor `(n, F)`, of the nodes. Several graphs are one disjoint
-            union.
+            union. Also a `tf.SparseTensor` or a `BCOO` of JAX, in time and memory
+            linear in the values that it holds.
         edges: integer tensor `(m, 2)`, of each edge the node that it comes from and the
             node that attends to it. Double edges count twice.
         edge_index: integer tensor `(2, m)` instead of `edges`, as other libraries have.
@@ -161,9 +164,10 @@ class GraphAttention(GraphAttentionSettings):
         if node_mask is not None:
             node_mask = ops.cast(node_mask, "bool")
         number = ops.shape(features)[0]
+        features = read_features(features, self.compute_dtype)
         given = read_edges(number, edges, edge_index, edge_mask, node_mask)
         if node_mask is not None:
-            features = ops.where(node_mask[:, None], features, 0.0)
+            features = masked_rows(features, node_mask)
         if self.add_self_loops:
             given = given.with_self_loops(node_mask)
         if edge_features is not None:

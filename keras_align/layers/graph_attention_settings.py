@@ -6,7 +6,7 @@ import keras
 from keras import initializers, layers, ops, regularizers
 
 from keras_align.divergences.numerics import Tensor
-from keras_align.graphs import dropout
+from keras_align.graphs import SparseFeatures, dropout
 from keras_align.validation import checks
 
 _INITIALIZERS = ("kernel_initializer", "attention_initializer", "bias_initializer")
@@ -82,9 +82,10 @@ class GraphAttentionSettings(layers.Layer):
             regularizer=regularizer,
         )
 
-    def project(self, x: Tensor, kernel: Any, bias: Any = None) -> Tensor:
+    def project(self, x: Any, kernel: Any, bias: Any = None) -> Tensor:
         """`(n, F)` -> `(n, N, H)`, with a kernel that `add_kernel` made."""
-        projected = ops.matmul(x, kernel)
+        sparse = isinstance(x, SparseFeatures)
+        projected = x.matmul(kernel) if sparse else ops.matmul(x, kernel)
         projected = projected if bias is None else projected + bias
         return ops.reshape(projected, (-1, self.num_heads, self.units))
 
@@ -93,7 +94,11 @@ class GraphAttentionSettings(layers.Layer):
         return ops.cast(x, self.wide_dtype)
 
     def _drop(self, x, rate, training):
-        return dropout(x, rate, self._seeds) if training and rate else x
+        if not training or not rate:
+            return x
+        if isinstance(x, SparseFeatures):
+            return x.dropped(rate, self._seeds)
+        return dropout(x, rate, self._seeds)
 
     def compute_output_shape(self, features_shape: tuple, **shapes: Any) -> tuple:
         return (features_shape[0], self.width)

@@ -25,7 +25,7 @@ class StaticScores:
             layer.edge_kernel = layer.add_kernel("edge_kernel", edge_size)
             layer.edge_attention = layer.add_attention("edge_attention")
 
-    def project(self, layer: Any, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def project(self, layer: Any, features: Any) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values `(n, N, H)` of features `(n, F)`."""
         value = layer.project(features, layer.kernel)
         wide = layer.widen(value)  # a product may be beyond float16
@@ -70,7 +70,7 @@ class DynamicScores:
         if edge_size is not None:
             layer.edge_kernel = layer.add_kernel("edge_kernel", edge_size)
 
-    def project(self, layer: Any, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def project(self, layer: Any, features: Any) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values `(n, N, H)` of features `(n, F)`."""
         query = layer.project(features, layer.query_kernel, layer.query_bias)
         key = layer.project(features, layer.key_kernel, layer.key_bias)

@@ -11,7 +11,8 @@ from keras_align.validation import checks
 _SETTINGS = (
     *("num_features", "num_classes", "units", "num_heads", "num_layers"),
     *("output_heads", "activation", "dropout", "attention_dropout"),
-    *("feature_dropout", "scoring", "add_self_loops", "masked", "regularizer", "seed"),
+    *("feature_dropout", "scoring", "add_self_loops", "masked", "sparse"),
+    *("regularizer", "seed"),
 )
 
 
@@ -42,6 +43,8 @@ class GraphAttentionNetwork(keras.Model):
         add_self_loops: bool. Defaults to `True`.
         masked: bool, whether the inputs have `"node_mask"` and `"edge_mask"`, for
             padded graphs. Defaults to `False`.
+        sparse: bool, whether the input `"features"` is a sparse tensor, see
+            `keras.Input`; not on PyTorch. Defaults to `False`.
         regularizer: of all weights. Defaults to `None`.
         seed: int or `None`, of dropout.
         **kwargs: `name`, `dtype` and `trainable`.
@@ -85,6 +88,7 @@ class GraphAttentionNetwork(keras.Model):
         scoring: str = "gat",
         add_self_loops: bool = True,
         masked: bool = False,
+        sparse: bool = False,
         regularizer: Regularizer = None,
         seed: int | None = None,
         **kwargs: Any,
@@ -97,10 +101,10 @@ class GraphAttentionNetwork(keras.Model):
         values = (
             *(num_features, num_classes, units, num_heads, num_layers, output_heads),
             *(activation, dropout, attention_dropout, feature_dropout, scoring),
-            *(add_self_loops, masked, regularizer, seed),
+            *(add_self_loops, masked, sparse, regularizer, seed),
         )
         settings = dict(zip(_SETTINGS, values, strict=True))
-        inputs = _inputs(num_features, masked)
+        inputs = _inputs(num_features, masked, sparse)
         outputs = dict(inputs)
         for layer in _graph_layers(settings, kwargs.get("dtype")):
             outputs["features"] = layer(**outputs)
@@ -121,9 +125,9 @@ class GraphAttentionNetwork(keras.Model):
         return cls(**config)
 
 
-def _inputs(num_features, masked):
+def _inputs(num_features, masked, sparse):
     inputs = {
-        "features": keras.Input((num_features,), name="features"),
+        "features": keras.Input((num_features,), sparse=sparse, name="features"),
         "edges": keras.Input((2,), dtype="int32", name="edges"),
     }
     names = ("edge_mask", "node_mask") if masked else ()

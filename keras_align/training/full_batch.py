@@ -4,6 +4,8 @@ from typing import Any
 
 import keras
 
+from keras_align.graphs import with_sparse_tensors
+
 
 def full_batch(inputs: Any, targets: Any = None, sample_weight: Any = None) -> Any:
     """Makes one batch of everything, for `fit`, `evaluate` and `predict` of a graph.
@@ -14,7 +16,8 @@ def full_batch(inputs: Any, targets: Any = None, sample_weight: Any = None) -> A
     `reduction="mean_with_sample_weight"`. Pass `shuffle=False` to `fit`.
 
     Args:
-        inputs: nested structure of arrays, of any numbers of rows.
+        inputs: nested structure of arrays, of any numbers of rows. Sparse matrices of
+            SciPy are handed over as sparse tensors, on TensorFlow and JAX.
         targets: array with a row for each node, or `None`.
         sample_weight: float array `(n,)` or `None`.
 
@@ -29,7 +32,7 @@ def full_batch(inputs: Any, targets: Any = None, sample_weight: Any = None) -> A
     1
     """
     given = [each for each in (targets, sample_weight) if each is not None]
-    batch = (inputs, *given)
+    batch = (with_sparse_tensors(inputs), *given)
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 

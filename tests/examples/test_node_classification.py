@@ -18,14 +18,14 @@ pytestmark = [
     pytest.mark.backends("tensorflow"),
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
 ]
-NODES, CLASSES, SIZE = 90, 3, 20
+NODES, CLASSES, SIZE = 90, 3, 40
 
 
-def write_graph(folder, name="cora"):
+def write_graph(folder, name="cora", density=0.2):
     """Writes a small graph as `planetoid/NAME.npz`."""
     rng = np.random.default_rng(0)
     labels = np.arange(NODES) % CLASSES
-    features = (rng.random((NODES, SIZE)) < 0.2).astype("float32")
+    features = (rng.random((NODES, SIZE)) < density).astype("float32")
     features[np.arange(NODES), labels] = 1.0
     links = rng.integers(0, NODES, (500, 2))
     links = links[labels[links[:, 0]] == labels[links[:, 1]]]
@@ -115,8 +115,16 @@ def test_scores_equal_those_of_numpy():
     assert scores["nll"] == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("density", [0.01, 0.2])
+def test_features_are_sparse_where_they_are_few(tmp_path, density):
+    graph = citation_graphs.load("cora", write_graph(tmp_path, density=density))
+    assert graph.is_sparse == (density < 0.05)
+    noisy = graph_scores.noisy_features(graph).features
+    assert noisy.shape == (NODES, SIZE) and isinstance(noisy, np.ndarray)
+
+
 def test_the_whole_on_a_small_graph(tmp_path, capsys):
-    data = str(write_graph(tmp_path))
+    data = str(write_graph(tmp_path, density=0.01))
     output = tmp_path / "results"
     arguments = ["--data-dir", data, "--epochs", "80", "--seeds", "2", "--no-jit"]
     arguments += ["--output", str(output), "--methods", "soft,ct"]
