@@ -19,6 +19,14 @@ class Method:
     alignment: object = None
     weight: float | None = None
 
+    @property
+    def options(self):
+        """The settings of the alignment, as a text."""
+        config = self.alignment.get_config() if self.alignment else {}
+        other = {"name", "trainable", "dtype"}
+        names = sorted(config.keys() - other)
+        return " ".join(f"{name}={config[name]}" for name in names)
+
     def weighted(self, weight):
         """Returns the method with another weight."""
         return dataclasses.replace(self, weight=weight)

@@ -8,7 +8,8 @@ import numpy as np
 
 from keras_align.diagnostics.reporting import format_table
 
-KEY = ("dataset", "scoring", "split", "method", "weight", "seed", "epochs", "patience")
+KEY = ("dataset", "scoring", "split", "method", "weight", "options", "precision")
+KEY += ("seed", "epochs", "patience")
 SCORES = ("accuracy", "nll", "ece", "scaled_ece", "noisy_features", "noisy_links")
 OF_RUN = ("validation_accuracy", *SCORES, "alignment_loss", "mmd")
 OF_RUN += ("best_epoch", "epochs_run", "seconds")

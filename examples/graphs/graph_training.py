@@ -33,7 +33,7 @@ class Settings:
     penalty: float = 5e-4
     output_heads: int = 1
     scoring: str = "gat"
-    epochs: int = 1000
+    epochs: int = 100_000
     patience: int = 100
     jit_compile: bool = True
     precision: str = "float32"
@@ -125,10 +125,11 @@ class RepeatedRuns:
             shuffle=False,
             verbose=0,
         )
+        losses = history.history.get("alignment_loss")
         return {
             "epochs_run": len(history.epoch),
             "best_epoch": rule.best_epoch + 1,
-            "alignment_loss": history.history.get("alignment_loss", [np.nan])[-1],
+            "alignment_loss": losses[rule.best_epoch] if losses else np.nan,
             "seconds": time.perf_counter() - started,
             "mmd": self._discrepancy(graph),
             **graph_scores.test(self.model, graph),

@@ -47,7 +47,7 @@ def parse_arguments(arguments=None):
     add("--labels", type=int, default=20, help="of a class, in random splits")
     add("--scoring", default="gat", choices=["gat", "gatv2"])
     add("--weight", type=float, help="of the alignments, instead of their own")
-    add("--epochs", type=int, default=1000, help="at most")
+    add("--epochs", type=int, default=100_000, help="at most")
     add("--patience", type=int, default=100, help="epochs without progress")
     add("--precision", default="float32", help="dtype policy of the network")
     add("--no-jit", action="store_true", help="without XLA")
@@ -89,42 +89,50 @@ def main(arguments=None):
         f"features, {graph.num_classes} classes; {settings}",
         flush=True,
     )
-    by_method, trained = {}, {}
+    by_method, models = {}, {}
     for name in options.methods:
         title = METHODS[name].title
-        by_method[title], trained[title] = compare(graph, name, settings, options)
+        by_method[title], model = compare(graph, name, settings, options)
+        models |= {title: model} if model is not None else {}
     table = graph_results.table(by_method)
     print(f"\n{table}\n")
     (options.output / "table.txt").write_text(table + "\n", encoding="utf-8")
-    models = {title: model for title, model in trained.items() if model is not None}
-    files = graph_pictures.draw(models, graph, options.output)
+    last = split_of(graph, options.first_seed + options.seeds - 1, options)
+    files = graph_pictures.draw(models, last, options.output)
     minutes = (time.perf_counter() - started) / 60
     print(f"Table, runs and {files} pictures: {options.output}. {minutes:.1f} minutes.")
 
 
 def compare(graph, name, settings, options):
-    """Returns the rows of one method, and the last network that was trained."""
+    """Returns the rows of one method, and the network of the last seed if it is new."""
     runs = graph_results.Runs(options.output / "runs.csv")
     method = METHODS[name]
     if options.weight is not None and method.alignment is not None:
         method = method.weighted(options.weight)
-    repeated, rows = None, []
+    repeated, model, rows = None, None, []
     for seed in range(options.first_seed, options.first_seed + options.seeds):
         key = key_of(name, method, seed, options)
         row = runs.find(key)
         if row is None:
             repeated = repeated or graph_training.RepeatedRuns(graph, method, settings)
-            split = graph
-            if options.random_splits:
-                split = graph.random_split(seed, options.labels)
-            row = runs.add(key, repeated.run(seed, split))
+            row = runs.add(key, repeated.run(seed, split_of(graph, seed, options)))
+            model = repeated.model
+        else:
+            model = None
         print(
             f"{method.title}, seed {seed}: accuracy {100 * float(row['accuracy']):.1f}%"
             f" after {row['epochs_run']} epochs, {float(row['seconds']):.0f} s",
             flush=True,
         )
         rows.append(row)
-    return rows, repeated and repeated.model
+    return rows, model
+
+
+def split_of(graph, seed, options):
+    """Returns the graph with the split of a seed."""
+    if options.random_splits:
+        return graph.random_split(seed, options.labels)
+    return graph
 
 
 def key_of(name, method, seed, options):
@@ -132,8 +140,8 @@ def key_of(name, method, seed, options):
     split = f"random {options.labels}" if options.random_splits else "standard"
     if options.dataset == "actor" and not options.random_splits:
         split = f"fold {options.fold}"
-    values = options.dataset, options.scoring, split, name, method.weight, seed
-    values += options.epochs, options.patience
+    values = options.dataset, options.scoring, split, name, method.weight
+    values += method.options, options.precision, seed, options.epochs, options.patience
     return dict(zip(graph_results.KEY, values, strict=True))
 
 

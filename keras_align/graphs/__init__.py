@@ -2,7 +2,7 @@
 
 from keras_align.graphs.dropping import dropout
 from keras_align.graphs.edges import Edges, number_of_edges, read_edges
-from keras_align.graphs.segments import segment_softmax, segment_sum
+from keras_align.graphs.segments import segment_softmax, segment_sum, wide_dtype
 from keras_align.graphs.sparse_features import (
     SparseFeatures,
     is_sparse,
@@ -22,5 +22,6 @@ __all__ = [
     "read_features",
     "segment_softmax",
     "segment_sum",
+    "wide_dtype",
     "with_sparse_tensors",
 ]

@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_align import keras_internals
 from keras_align.divergences.numerics import Tensor
-from keras_align.graphs.segments import segment_sum
+from keras_align.graphs.segments import segment_sum, wide_dtype
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,8 @@ class Edges:
         """Features of all edges; a self-loop that was added has the node's mean.
 
         Args:
-            features: float tensor `(e, D)` of the edges that were given.
+            features: float tensor `(e, D)` of the edges that were given; those that do
+                not count may have any values, and have 0 afterwards.
 
         Returns:
             Tensor `(m, D)`. The mean is that over the edges that end at the node, as in
@@ -63,11 +64,11 @@ class Edges:
         """
         _check_length("edge_features", features, self.num_given, "edges", axes=2)
         given = ops.shape(features)[0]
+        target, real = self.target[:given], self.mask[:given, None]
+        features = ops.where(real, features, 0.0)
         if not self.self_loops_added:
             return features
-        target, mask = self.target[:given], self.mask[:given]
-        dtype = keras.backend.result_type(features.dtype, "float32")
-        weight = ops.cast(mask, dtype)[:, None]
+        weight = ops.cast(real, wide_dtype(features.dtype))
         total = segment_sum(features * weight, target, self.num_nodes)
         count = segment_sum(weight, target, self.num_nodes)
         mean = ops.cast(total / ops.maximum(count, 1.0), features.dtype)
@@ -113,8 +114,13 @@ def read_edges(
 
 
 def number_of_edges(edges: Tensor | None, edge_index: Tensor | None) -> int | None:
-    """How many edges a layer is called with, `None` if that is not known."""
+    """How many edges a layer is called with, `None` if that is not known.
+
+    Raises:
+        ValueError: as `read_edges`, for shapes and dtypes.
+    """
     name, x = _the_given(edges, edge_index)
+    _check_ends(name, x)
     return x.shape[0 if name == "edges" else 1]
 
 
@@ -133,9 +139,16 @@ def _the_given(edges, edge_index):
 def _ends(edges, edge_index):
     """Source and target of every edge."""
     name, x = _the_given(edges, edge_index)
-    axis = 1 if name == "edges" else 0
-    expected = "(m, 2)" if name == "edges" else "(2, m)"
     x = ops.convert_to_tensor(x)
+    _check_ends(name, x)
+    if keras.backend.standardize_dtype(x.dtype) != "int64":
+        x = ops.cast(x, "int32")  # others may not count to n
+    return (x[:, 0], x[:, 1]) if name == "edges" else (x[0], x[1])
+
+
+def _check_ends(name, x):
+    """Raises unless a tensor, maybe a symbolic one, can hold the ends of edges."""
+    axis, expected = (1, "(m, 2)") if name == "edges" else (0, "(2, m)")
     dtype = keras.backend.standardize_dtype(x.dtype)
     if len(x.shape) != 2 or x.shape[axis] != 2 or not keras.backend.is_int_dtype(dtype):
         raise ValueError(
@@ -143,8 +156,6 @@ def _ends(edges, edge_index):
             f"the source and the target of every edge. Received: {name} of shape "
             f"{tuple(x.shape)} and dtype {dtype}"
         )
-    x = x if dtype == "int64" else ops.cast(x, "int32")  # others may not count to n
-    return (x[:, 0], x[:, 1]) if axis else (x[0], x[1])
 
 
 def _check_length(name, x, length, what, axes=1):
@@ -159,7 +170,8 @@ def _check_length(name, x, length, what, axes=1):
 
 def _check_range(source, target, mask, num_nodes):
     """Raises for an index without a node, where the values are known."""
-    if not keras_internals.has_values(source) or not isinstance(num_nodes, int):
+    known = all(keras_internals.has_values(each) for each in (source, target, mask))
+    if not known or not isinstance(num_nodes, int):
         return
     ends = ops.stack([source, target])
     wrong = ops.logical_and(mask, ops.logical_or(ends < 0, ends >= num_nodes))

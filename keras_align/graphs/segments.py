@@ -3,12 +3,20 @@
 Time and memory are linear in the number of edges.
 """
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_align.divergences.numerics import Tensor
 
 _LOWEST = -3.0e38
+
+
+def wide_dtype(dtype: Any) -> str:
+    """In which sums of a float dtype are: float32, or float64 for float64."""
+    is_widest = keras.backend.standardize_dtype(dtype) == "float64"
+    return "float64" if is_widest else "float32"
 
 
 def segment_sum(x: Tensor, segments: Tensor, num_segments: int | Tensor) -> Tensor:

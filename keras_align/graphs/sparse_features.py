@@ -9,7 +9,7 @@ from keras import ops, tree
 
 from keras_align.divergences.numerics import Tensor
 from keras_align.graphs.dropping import dropout
-from keras_align.graphs.segments import segment_sum
+from keras_align.graphs.segments import segment_sum, wide_dtype
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class SparseFeatures:
     def matmul(self, kernel: Tensor) -> Tensor:
         """The product `(n, D)` with a kernel `(F, D)`, summed in float32 or wider."""
         dtype = keras.backend.standardize_dtype(kernel.dtype)
-        wide = keras.backend.result_type(dtype, "float32")
+        wide = wide_dtype(dtype)
         kernel = ops.multiply(kernel, 1.0)  # TensorFlow's gradient is an array, then
         terms = ops.cast(ops.take(kernel, self.columns, axis=0), wide)
         terms *= ops.cast(self.values, wide)[:, None]
@@ -48,10 +48,20 @@ class SparseFeatures:
 
 
 def read_features(features: Any, dtype: str) -> Any:
-    """`SparseFeatures` of a sparse tensor of TensorFlow or JAX, others as they are."""
+    """`SparseFeatures` of a sparse tensor of TensorFlow or JAX, others as they are.
+
+    Raises:
+        ValueError: for a sparse tensor that is no matrix.
+    """
     if not is_sparse(features):
         return features
     on_tensorflow = keras.backend.backend() == "tensorflow"
+    if len(features.indices.shape) != 2 or features.indices.shape[-1] != 2:
+        raise ValueError(
+            "Argument `features` must be of shape (n, F), without dense or batch axes. "
+            f"Received: features of shape {tuple(features.shape)}, with indices of "
+            f"shape {tuple(features.indices.shape)}"
+        )
     values = ops.cast(features.values if on_tensorflow else features.data, dtype)
     rows, columns = ops.unstack(features.indices, axis=1)
     return SparseFeatures(rows, columns, values, ops.shape(features)[0])

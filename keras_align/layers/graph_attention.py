@@ -40,7 +40,8 @@ class GraphAttention(GraphAttentionSettings):
         add_self_loops: bool, whether every node attends to itself, too. Self-loops
             among the edges are then left out, so that none counts twice. Defaults to
             `True`.
-        dropout: float in [0, 1), of the input features. Defaults to `0.0`.
+        dropout: float in [0, 1), of the input features, the same for all heads; not of
+            the attention weights, as in `MultiHeadAttention`. Defaults to `0.0`.
         attention_dropout: float in [0, 1), of the normalised attention weights.
             Defaults to `0.0`.
         feature_dropout: float in [0, 1), of the projected features that are summed, as
@@ -70,8 +71,8 @@ class GraphAttention(GraphAttentionSettings):
         edges: integer tensor `(m, 2)`, of each edge the node that it comes from and the
             node that attends to it. Double edges count twice.
         edge_index: integer tensor `(2, m)` instead of `edges`, as other libraries have.
-        edge_features: float tensor `(m, D)`, if the layer has `edge_features`. An added
-            self-loop has the mean over the edges that end at its node.
+        edge_features: tensor `(m, D)` of numbers, if the layer has `edge_features`. An
+            added self-loop has the mean over the edges that end at its node.
         edge_mask: boolean tensor `(m,)`, False for padding, whose indices may be any.
         node_mask: boolean tensor `(n,)`, False for padding: no edge to or from such a
             node counts, its features may be any, and its output is 0.
@@ -171,6 +172,7 @@ class GraphAttention(GraphAttentionSettings):
         if self.add_self_loops:
             given = given.with_self_loops(node_mask)
         if edge_features is not None:
+            edge_features = ops.cast(edge_features, self.compute_dtype)
             edge_features = given.all_features(edge_features)
         features = self._drop(features, self.dropout, training)
         query, key, value = SCORES[self.scoring].project(self, features)
@@ -214,11 +216,10 @@ class GraphAttention(GraphAttentionSettings):
         return_attention_scores: bool = False,
         training: bool | None = None,
     ) -> Any:
-        number = features.shape[0]
+        number, count = features.shape[0], number_of_edges(edges, edge_index)
         outputs = keras.KerasTensor((number, self.width), dtype=self.compute_dtype)
         if not return_attention_scores:
             return outputs
-        count = number_of_edges(edges, edge_index)
         if self.add_self_loops:
             count = None if None in (count, number) else count + number
         shape = (count, self.num_heads)

@@ -6,7 +6,7 @@ import keras
 from keras import initializers, layers, ops, regularizers
 
 from keras_align.divergences.numerics import Tensor
-from keras_align.graphs import SparseFeatures, dropout
+from keras_align.graphs import SparseFeatures, dropout, wide_dtype
 from keras_align.validation import checks
 
 _INITIALIZERS = ("kernel_initializer", "attention_initializer", "bias_initializer")
@@ -55,7 +55,7 @@ class GraphAttentionSettings(layers.Layer):
     @property
     def wide_dtype(self) -> str:
         """Of products, scores and sums over edges: float32, or float64 in float64."""
-        return keras.backend.result_type(self.compute_dtype, "float32")
+        return wide_dtype(self.compute_dtype)
 
     def add_kernel(self, name: str, size: int) -> Any:
         """Adds `(size, N * H)`, a projection to all heads."""
@@ -74,7 +74,7 @@ class GraphAttentionSettings(layers.Layer):
 
     def _add(self, name, shape, initializer, regularizer):
         if isinstance(initializer, initializers.Initializer):
-            initializer = initializer.clone()  # the same draws equal values again
+            initializer = _another(initializer, len(self.trainable_weights))
         return self.add_weight(
             name=name,
             shape=shape,
@@ -114,3 +114,11 @@ class GraphAttentionSettings(layers.Layer):
         for name in _REGULARIZERS:
             config[name] = regularizers.serialize(getattr(self, name))
         return config
+
+
+def _another(initializer, place):
+    """An initializer like it for a weight; the same draws equal values again."""
+    config = initializer.get_config()
+    if isinstance(config.get("seed"), int):
+        config = config | {"seed": config["seed"] + place}
+    return type(initializer).from_config(config)

@@ -22,8 +22,9 @@ class GraphAttentionNetwork(keras.Model):
 
     Every layer but the last concatenates `num_heads` heads of `units` and applies
     `activation`; the last averages `output_heads` heads of `num_classes`, which are
-    logits. The defaults are those of the paper for citation graphs. For alignment
-    attention call `keras_align.align_model(network, "gan")`.
+    logits. Sizes and dropout are by default those of the paper for Cora and Citeseer;
+    for its penalty of all weights, too, pass the regularizer `L2(2.5e-4)`, and
+    `L2(5e-4)` for Pubmed. For alignment attention call `keras_align.align_model`.
 
     Source: Velickovic et al., "Graph Attention Networks", ICLR 2018, section 3.3;
     `feature_dropout` is in the authors' code alone.
@@ -104,12 +105,13 @@ class GraphAttentionNetwork(keras.Model):
             *(add_self_loops, masked, sparse, regularizer, seed),
         )
         settings = dict(zip(_SETTINGS, values, strict=True))
+        policy = keras.dtype_policies.get(kwargs.get("dtype"))
         inputs = _inputs(num_features, masked, sparse)
         outputs = dict(inputs)
-        for layer in _graph_layers(settings, kwargs.get("dtype")):
+        for layer in _graph_layers(settings, policy):
             outputs["features"] = layer(**outputs)
         super().__init__(inputs=inputs, outputs=outputs["features"], **kwargs)
-        self._settings = settings
+        self._settings, self._policy = settings, policy
 
     def get_config(self) -> dict[str, Any]:
         settings = dict(self._settings)
@@ -117,7 +119,8 @@ class GraphAttentionNetwork(keras.Model):
         settings["activation"] = keras.activations.serialize(activation)
         settings["regularizer"] = keras.regularizers.serialize(regularizer)
         own = {"name": self.name, "trainable": self.trainable}
-        dtype = keras.dtype_policies.serialize(self.dtype_policy)
+        # That of the layers: a functional model has its own, always float32.
+        dtype = keras.dtype_policies.serialize(self._policy)
         return {**settings, **own, "dtype": dtype}
 
     @classmethod

@@ -25,12 +25,20 @@ def full_batch(inputs: Any, targets: Any = None, sample_weight: Any = None) -> A
         A `tf.data.Dataset` on TensorFlow, which is handed over uncopied in every
         epoch, and a `keras.utils.PyDataset` on other backends.
 
+    Raises:
+        ValueError: for a `sample_weight` without `targets`.
+
     Example:
 
     >>> inputs = {"features": np.ones((3, 4)), "edges": np.array([[0, 1]])}
     >>> len(keras_align.training.full_batch(inputs, np.zeros(3), np.ones(3)))
     1
     """
+    if targets is None and sample_weight is not None:
+        raise ValueError(
+            "Argument `sample_weight` needs `targets`. Received: a `sample_weight` and "
+            "targets=None"
+        )
     given = [each for each in (targets, sample_weight) if each is not None]
     batch = (with_sparse_tensors(inputs), *given)
     if keras.backend.backend() == "tensorflow":

@@ -129,6 +129,20 @@ def test_measures_are_those_of_dense_features():
         keras_align.measure_alignment(model, given)
 
 
+def test_what_is_no_matrix_is_refused():
+    layer = keras_align.GraphAttention(4)
+    layer(matrix().toarray(), EDGES)
+    given = tensor(matrix())
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        given = tf.sparse.reshape(given, (NODES, SIZE, 1))
+    else:
+        given = type(given).fromdense(given.todense(), n_dense=1)
+    with pytest.raises(ValueError, match=r"`features` must be of shape \(n, F\)"):
+        layer(given, EDGES)
+
+
 def test_values_of_one_place_are_added():
     twice = sparse.coo_matrix(
         (np.array([1.0, 2.0], "float32"), ([0, 0], [3, 3])), shape=(NODES, SIZE)

@@ -82,6 +82,21 @@ def test_nodes_without_weight_are_not_learned():
     assert losses[0] == losses[1]
 
 
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "float64", None])
+def test_a_config_holds_the_dtype(dtype):
+    model = small(dtype=dtype)
+    keras_align.align_model(model, "gan")
+    again = type(model).from_config(model.get_config())
+    for layer in (model, again):
+        found = layer.get_layer("logits").dtype_policy.name
+        assert found == (dtype or keras.config.dtype_policy().name)
+
+
+def test_weights_without_targets_are_refused():
+    with pytest.raises(ValueError, match="`sample_weight` needs `targets`"):
+        full_batch(np.ones((3, 2)), sample_weight=np.ones(3))
+
+
 @pytest.mark.slow_on("jax")
 @pytest.mark.parametrize("scoring", ["gat", "gatv2"])
 @pytest.mark.parametrize("aligned", [False, True])
