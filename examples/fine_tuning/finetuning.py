@@ -35,8 +35,6 @@ class Settings:
         warm_up: Float in [0, 1), the share of the steps in which the learning rate
             and the weight of the alignment rise linearly.
         weight_decay: Float, that of AdamW; biases and normalisations are spared.
-        train_embeddings: Bool, whether the embeddings of tokens are trained, half of
-            the weights of a small BERT.
         jit_compile: Bool, whether to compile with XLA.
         measured: Integer, the sentences on which keys and queries are compared.
         matching: Integer, the training sentences on which moments are matched.
@@ -53,7 +51,6 @@ class Settings:
     learning_rate: float = 2e-4
     warm_up: float = 0.1
     weight_decay: float = 0.01
-    train_embeddings: bool = True
     jit_compile: bool = True
     measured: int = 128
     matching: int = 256
@@ -112,14 +109,12 @@ def build(settings, num_classes, seed):
         options["backbone"] = keras_nlp.models.Backbone.from_preset(
             str(settings.preset), **options
         )
-    classifier = keras_nlp.models.TextClassifier.from_preset(
+    return keras_nlp.models.TextClassifier.from_preset(
         str(settings.preset),
         num_classes=num_classes,
         preprocessor=preprocessor,
         **options,
     )
-    classifier.backbone.token_embedding.trainable = settings.train_embeddings
-    return classifier
 
 
 def suitable_length(task, preset, longest=256):
