@@ -44,7 +44,11 @@ def full_batch(inputs: Any, targets: Any = None, sample_weight: Any = None) -> A
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        return tf.data.Dataset.from_tensors(batch)
+        options = tf.data.Options()  # one element: to tune its pipeline takes longer
+        options.autotune.enabled = False
+        options.experimental_optimization.apply_default_optimizations = False
+        options.threading.private_threadpool_size = 1
+        return tf.data.Dataset.from_tensors(batch).with_options(options)
     return _FullBatch(batch)
 
 
