@@ -60,10 +60,22 @@ class Graph:
         return weights
 
     def random_split(self, seed, labels_a_class=LABELS_A_CLASS):
-        """Returns the graph with another split, of the sizes of the standard one."""
+        """Returns the graph with another split, of the sizes of the standard one.
+
+        Raises:
+            ValueError: if there are not enough nodes.
+        """
         rng = np.random.default_rng(seed)
         order = rng.permutation(np.flatnonzero(self.labels >= 0))
         of_class = [order[self.labels[order] == c] for c in range(self.num_classes)]
+        fewest = min(map(len, of_class))
+        others = len(order) - self.num_classes * labels_a_class
+        if labels_a_class > fewest or others < VALIDATION + TEST:
+            raise ValueError(
+                f"{labels_a_class} labels a class are too many for {self.name}, whose "
+                f"smallest class has {fewest} nodes: {VALIDATION} nodes for validation "
+                f"and {TEST} for the test must be left, not {others}"
+            )
         train = np.concatenate([each[:labels_a_class] for each in of_class])
         rest = order[~np.isin(order, train)]
         split = {

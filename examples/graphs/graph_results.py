@@ -13,6 +13,7 @@ KEY += ("seed", "epochs", "patience")
 SCORES = ("accuracy", "nll", "ece", "scaled_ece", "noisy_features", "noisy_links")
 OF_RUN = ("validation_accuracy", *SCORES, "alignment_loss", "mmd")
 OF_RUN += ("best_epoch", "epochs_run", "seconds")
+COLUMNS = (*KEY, *OF_RUN)
 TITLES = {
     "accuracy": "accuracy, %",
     "nll": "NLL",
@@ -29,17 +30,30 @@ TITLES = {
 class Runs:
     """The rows of a CSV file.
 
+    Rows that were cut off, as by a full disk, are left out and removed.
+
     Args:
         file: `pathlib.Path`, which is read if it is there.
+
+    Raises:
+        ValueError: if the file has other columns.
     """
 
     file: object
 
     def __post_init__(self):
         self.rows = []
-        if self.file.is_file():
-            with self.file.open(newline="", encoding="utf-8") as stream:
-                self.rows = list(csv.DictReader(stream))
+        text = self.file.read_text("utf-8", "replace") if self.file.exists() else ""
+        if not text:
+            return
+        lines = text[: text.rfind("\n") + 1].splitlines()
+        header, *rows = map(tuple, csv.reader(lines or [""]))
+        if header != COLUMNS:
+            raise ValueError(f"{self.file} has other columns: choose another --output")
+        kept = [row for row in rows if len(row) == len(COLUMNS) and all(row)]
+        self.rows = [dict(zip(COLUMNS, row, strict=True)) for row in kept]
+        if len(kept) < len(rows) or not text.endswith("\n"):
+            self._rewrite()
 
     def find(self, key):
         """Returns the row whose first columns are `key`, or `None`."""
@@ -51,14 +65,22 @@ class Runs:
         """Appends a row to the file and returns it."""
         values = {name: f"{run[name]:.6g}" for name in OF_RUN}
         row = {name: str(value) for name, value in (key | values).items()}
-        is_new = not self.file.is_file()
-        with self.file.open("a", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, (*KEY, *OF_RUN), lineterminator="\n")
-            if is_new:
-                writer.writeheader()
-            writer.writerow(row)
         self.rows.append(row)
+        if not self.file.exists() or not self.file.stat().st_size:
+            self._rewrite()
+            return row
+        with self.file.open("a", newline="", encoding="utf-8") as stream:
+            csv.DictWriter(stream, COLUMNS, lineterminator="\n").writerow(row)
         return row
+
+    def _rewrite(self):
+        """Writes all rows, to a new file that takes the place of the old."""
+        new = self.file.with_suffix(".new")
+        with new.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self.rows)
+        new.replace(self.file)
 
 
 def table(by_method):

@@ -15,6 +15,7 @@ intervals, and writes it with two pictures into `--output`. Runs that are in its
 """
 
 import argparse
+import math
 import pathlib
 import sys
 import time
@@ -31,6 +32,8 @@ import graph_pictures
 import graph_results
 import graph_training
 from graph_methods import METHODS
+
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 def parse_arguments(arguments=None):
@@ -49,32 +52,51 @@ def parse_arguments(arguments=None):
     add("--weight", type=float, help="of the alignments, instead of their own")
     add("--epochs", type=int, default=100_000, help="at most")
     add("--patience", type=int, default=100, help="epochs without progress")
-    add("--precision", default="float32", help="dtype policy of the network")
+    add("--precision", default="float32", choices=PRECISIONS)
     add("--no-jit", action="store_true", help="without XLA")
     add(
         "--data-dir", help="folder with planetoid/ and geom_gcn/, instead of a download"
     )
-    add("--fold", type=int, default=0, help="split of Actor, 0 to 9")
+    add("--fold", type=int, choices=range(10), help="split of Actor; None: 0")
     add("--output", type=pathlib.Path, default="node_classification_results")
     options = parser.parse_args(arguments)
-    options.methods = options.methods.split(",")
+    check(parser, options)
+    return options
+
+
+def check(parser, options):
+    """Refuses what cannot work before anything is fetched or computed."""
+    options.methods = [name.strip() for name in options.methods.split(",")]
     unknown = set(options.methods) - set(METHODS)
-    if unknown:
-        parser.error(f"--methods: expected {','.join(METHODS)}, not {sorted(unknown)}")
+    if unknown or len(set(options.methods)) < len(options.methods):
+        parser.error(
+            f"--methods: expected different ones of {','.join(METHODS)}, not "
+            f"{','.join(options.methods)}"
+        )
     for name in ("seeds", "labels", "epochs", "patience"):
         if getattr(options, name) < 1:
             parser.error(f"--{name} must be positive")
-    return options
+    if options.first_seed < 0:
+        parser.error(f"--first-seed must not be negative, not {options.first_seed}")
+    if options.weight is not None and not 0 <= options.weight < math.inf:
+        parser.error(f"--weight must be a number >= 0, not {options.weight}")
+    if options.fold is not None and options.dataset != "actor":
+        parser.error("--fold is for Actor alone")
+    if options.random_splits and options.fold is not None:
+        parser.error("--random-splits replaces the split that --fold names")
+    options.fold = options.fold or 0
 
 
 def main(arguments=None):
     options = parse_arguments(arguments)
     started = time.perf_counter()
     try:
+        options.output.mkdir(parents=True, exist_ok=True)
+        runs = graph_results.Runs(options.output / "runs.csv")
         graph = citation_graphs.load(options.dataset, options.data_dir, options.fold)
-    except (fetching.FetchError, OSError) as error:
+        last = split_of(graph, options.first_seed + options.seeds - 1, options)
+    except (fetching.FetchError, OSError, ValueError) as error:
         sys.exit(f"error: {error}")
-    options.output.mkdir(parents=True, exist_ok=True)
     settings = graph_training.of_dataset(
         options.dataset,
         scoring=options.scoring,
@@ -92,20 +114,18 @@ def main(arguments=None):
     by_method, models = {}, {}
     for name in options.methods:
         title = METHODS[name].title
-        by_method[title], model = compare(graph, name, settings, options)
+        by_method[title], model = compare(graph, name, settings, options, runs)
         models |= {title: model} if model is not None else {}
     table = graph_results.table(by_method)
     print(f"\n{table}\n")
     (options.output / "table.txt").write_text(table + "\n", encoding="utf-8")
-    last = split_of(graph, options.first_seed + options.seeds - 1, options)
     files = graph_pictures.draw(models, last, options.output)
     minutes = (time.perf_counter() - started) / 60
     print(f"Table, runs and {files} pictures: {options.output}. {minutes:.1f} minutes.")
 
 
-def compare(graph, name, settings, options):
+def compare(graph, name, settings, options, runs):
     """Returns the rows of one method, and the network of the last seed if it is new."""
-    runs = graph_results.Runs(options.output / "runs.csv")
     method = METHODS[name]
     if options.weight is not None and method.alignment is not None:
         method = method.weighted(options.weight)

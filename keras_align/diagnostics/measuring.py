@@ -29,7 +29,17 @@ class AlignmentMeasure:
 
     @property
     def values(self) -> np.ndarray:
-        """Float array `(layers, N)`, for layers of equally many heads."""
+        """Float array `(layers, N)`, for layers of equally many heads.
+
+        Raises:
+            ValueError: for layers of different numbers of heads; see `per_layer`.
+        """
+        heads = {len(values) for values in self.per_layer.values()}
+        if len(heads) > 1:
+            raise ValueError(
+                "`values` needs layers of equally many heads, `per_layer` does not. "
+                f"Received: layers of {sorted(heads)} heads"
+            )
         return np.stack(list(self.per_layer.values()))
 
     @property

@@ -102,8 +102,9 @@ def read_edges(
     source, target = _ends(edges, edge_index)
     mask = ops.ones_like(source, dtype="bool")
     if edge_mask is not None:
+        edge_mask = ops.cast(edge_mask, "bool")
         _check_length("edge_mask", edge_mask, source.shape[0], "edges")
-        mask = ops.cast(edge_mask, "bool")
+        mask = edge_mask
     _check_range(source, target, mask, num_nodes)
     source, target = ops.where(mask, source, 0), ops.where(mask, target, 0)
     if node_mask is not None:

@@ -139,14 +139,14 @@ class GraphAttention(GraphAttentionSettings):
     def build(
         self, features_shape: tuple, edge_features_shape: tuple | None = None
     ) -> None:
-        if len(features_shape) != 2 or features_shape[-1] is None:
-            raise ValueError(
-                "Argument `features` must be of shape (n, F), with a known F. "
-                f"Received: features of shape {tuple(features_shape)}"
-            )
         self._check_edge_features(edge_features_shape)
-        size = edge_features_shape and edge_features_shape[-1]
-        SCORES[self.scoring].build(self, features_shape[-1], size)
+        self._check_size("features", features_shape)
+        self.num_features = features_shape[-1]
+        if edge_features_shape is not None:
+            self._check_size("edge_features", edge_features_shape)
+            self.num_edge_features = edge_features_shape[-1]
+        sizes = self.num_features, self.num_edge_features
+        SCORES[self.scoring].build(self, *sizes)
         if self.use_bias:
             self.bias = self.add_bias("bias", self.width)
 
@@ -161,7 +161,7 @@ class GraphAttention(GraphAttentionSettings):
         return_attention_scores: bool = False,
         training: bool | None = None,
     ) -> Any:
-        self._check_edge_features(edge_features)
+        self._check_shapes(features, edge_features)
         if node_mask is not None:
             node_mask = ops.cast(node_mask, "bool")
         number = ops.shape(features)[0]
@@ -216,6 +216,7 @@ class GraphAttention(GraphAttentionSettings):
         return_attention_scores: bool = False,
         training: bool | None = None,
     ) -> Any:
+        self._check_shapes(features, edge_features)
         number, count = features.shape[0], number_of_edges(edges, edge_index)
         outputs = keras.KerasTensor((number, self.width), dtype=self.compute_dtype)
         if not return_attention_scores:
@@ -225,11 +226,18 @@ class GraphAttention(GraphAttentionSettings):
         shape = (count, self.num_heads)
         return outputs, keras.KerasTensor(shape, dtype=self.wide_dtype)
 
+    def _check_shapes(self, features, edge_features):
+        self._check_edge_features(edge_features)
+        self._check_size("features", features.shape, self.num_features)
+        if edge_features is not None:
+            shape, size = edge_features.shape, self.num_edge_features
+            self._check_size("edge_features", shape, size)
+
     def _check_edge_features(self, given):
         if (given is not None) != bool(self.edge_features):
             raise ValueError(
-                "A layer is called with `edge_features` if it was made with "
-                f"`edge_features=True`, and only then. Received: a layer with "
+                "A layer is called with `edge_features`, an array or tensor, if it was "
+                "made with `edge_features=True`, and only then. Received: a layer with "
                 f"edge_features={self.edge_features}, called "
                 f"{'without' if given is None else 'with'} them"
             )

@@ -31,6 +31,10 @@ class GraphAttentionSettings(layers.Layer):
         self.seed = seed
         self._seeds = keras.random.SeedGenerator(seed) if any(rates) else None
 
+    # Columns of the features of nodes and edges, known when it is built.
+    num_features: int | None = None
+    num_edge_features: int | None = None
+
     # Set below under their names.
     kernel_initializer: Any
     kernel_regularizer: Any
@@ -89,6 +93,18 @@ class GraphAttentionSettings(layers.Layer):
         projected = projected if bias is None else projected + bias
         return ops.reshape(projected, (-1, self.num_heads, self.units))
 
+    @staticmethod
+    def _check_size(name, shape, size=None):
+        """Raises unless a shape has two axes, the second of a size that is known."""
+        wrong = len(shape) != 2 or shape[-1] is None
+        if wrong or (size is not None and shape[-1] != size):
+            rows = "n" if name == "features" else "m"
+            wanted = "F), with a known F" if size is None else f"{size})"
+            raise ValueError(
+                f"Argument `{name}` must be of shape ({rows}, {wanted}. Received: "
+                f"{name} of shape {tuple(shape)}"
+            )
+
     def widen(self, x: Tensor) -> Tensor:
         """Casts to `wide_dtype`."""
         return ops.cast(x, self.wide_dtype)
@@ -100,7 +116,9 @@ class GraphAttentionSettings(layers.Layer):
             return x.dropped(rate, self._seeds)
         return dropout(x, rate, self._seeds)
 
-    def compute_output_shape(self, features_shape: tuple, **shapes: Any) -> tuple:
+    def compute_output_shape(
+        self, features_shape: tuple, *others: Any, **shapes: Any
+    ) -> tuple:
         return (features_shape[0], self.width)
 
     def get_config(self) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def match_moments(
     """
     checks.choice("moments", moments, ("mean", "covariance"))
     checks.not_negative("ridge", ridge)
-    find_attention(model)  # raises for what is no layer
+    _check_symmetries(model, find_attention(model)[0])
     few = _few(next(batches(model, inputs, batch_size)))
     if not model.built:
         model(few, training=False)
@@ -113,13 +113,25 @@ def match_moments(
         if layers is None
     ]
     if not changes:
-        raise ValueError(
-            f"Argument `model`: no attention layer of '{model.name}' can be matched: "
-            f"{ {row.path: row.note for row in rows} }"
-        )
+        raise _nothing_to_match(model, {row.path: row.note for row in rows})
     result = MatchedMoments(tuple(rows), changes)
     _note_rows(result, chosen)
     return result
+
+
+def _check_symmetries(model, found):
+    """Raises where no attention that was found has one, before any data are read."""
+    of_layers = {x.path: adapter_of(x.layer).symmetry(x.layer) for x in found}
+    if found and all(each.kind == "none" for each in of_layers.values()):
+        reasons = {path: each.reason for path, each in of_layers.items()}
+        raise _nothing_to_match(model, reasons)
+
+
+def _nothing_to_match(model, reasons):
+    return ValueError(
+        f"Argument `model`: no attention layer of '{model.name}' can be matched: "
+        f"{reasons}"
+    )
 
 
 def _note_rows(result, chosen):

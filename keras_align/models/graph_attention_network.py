@@ -112,6 +112,16 @@ class GraphAttentionNetwork(keras.Model):
             outputs["features"] = layer(**outputs)
         super().__init__(inputs=inputs, outputs=outputs["features"], **kwargs)
         self._settings, self._policy = settings, policy
+        self._keys = sorted(inputs)
+
+    def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+        # Keras would take other keys in the order of their names.
+        if isinstance(inputs, dict) and sorted(inputs) != self._keys:
+            raise ValueError(
+                f"Argument `inputs` must have the keys {list(self._keys)}; masks need "
+                f"`masked=True`. Received: {sorted(inputs)}"
+            )
+        return super().call(inputs, training=training, mask=mask)
 
     def get_config(self) -> dict[str, Any]:
         settings = dict(self._settings)

@@ -3,6 +3,8 @@
 from typing import Any
 
 import keras
+import numpy as np
+from keras import tree
 
 from keras_align.graphs import with_sparse_tensors
 
@@ -16,8 +18,8 @@ def full_batch(inputs: Any, targets: Any = None, sample_weight: Any = None) -> A
     `reduction="mean_with_sample_weight"`. Pass `shuffle=False` to `fit`.
 
     Args:
-        inputs: nested structure of arrays, of any numbers of rows. Sparse matrices of
-            SciPy are handed over as sparse tensors, on TensorFlow and JAX.
+        inputs: array, or dict, list or tuple of arrays, of any numbers of rows. Sparse
+            matrices of SciPy are handed over as sparse tensors, on TensorFlow and JAX.
         targets: array with a row for each node, or `None`.
         sample_weight: float array `(n,)` or `None`.
 
@@ -26,7 +28,8 @@ def full_batch(inputs: Any, targets: Any = None, sample_weight: Any = None) -> A
         epoch, and a `keras.utils.PyDataset` on other backends.
 
     Raises:
-        ValueError: for a `sample_weight` without `targets`.
+        ValueError: for a `sample_weight` without `targets` or of another length, and
+            for targets of which there are as many as of nothing in the inputs.
 
     Example:
 
@@ -34,11 +37,11 @@ def full_batch(inputs: Any, targets: Any = None, sample_weight: Any = None) -> A
     >>> len(keras_align.training.full_batch(inputs, np.zeros(3), np.ones(3)))
     1
     """
-    if targets is None and sample_weight is not None:
-        raise ValueError(
-            "Argument `sample_weight` needs `targets`. Received: a `sample_weight` and "
-            "targets=None"
-        )
+    inputs = tuple(inputs) if isinstance(inputs, list) else inputs
+    if hasattr(targets, "shape"):
+        _check_targets(inputs, targets)
+    if sample_weight is not None:
+        _check_weights(targets, sample_weight)
     given = [each for each in (targets, sample_weight) if each is not None]
     batch = (with_sparse_tensors(inputs), *given)
     if keras.backend.backend() == "tensorflow":
@@ -50,6 +53,31 @@ def full_batch(inputs: Any, targets: Any = None, sample_weight: Any = None) -> A
         options.threading.private_threadpool_size = 1
         return tf.data.Dataset.from_tensors(batch).with_options(options)
     return _FullBatch(batch)
+
+
+def _check_targets(inputs, targets):
+    rows = {leaf.shape[0] for leaf in tree.flatten(inputs) if hasattr(leaf, "shape")}
+    if targets.shape[0] not in rows:
+        raise ValueError(
+            "Argument `targets` must have a row for each node. Received: targets of "
+            f"shape {tuple(targets.shape)}, and inputs of {sorted(rows)} rows"
+        )
+
+
+def _check_weights(targets, sample_weight):
+    if targets is None:
+        raise ValueError(
+            "Argument `sample_weight` needs `targets`. Received: a `sample_weight` and "
+            "targets=None"
+        )
+    if not hasattr(targets, "shape"):
+        return
+    shape = tuple(np.shape(sample_weight))
+    if shape != (targets.shape[0],):
+        raise ValueError(
+            f"Argument `sample_weight` must be of shape ({targets.shape[0]},), a "
+            f"weight for each target. Received: sample_weight of shape {shape}"
+        )
 
 
 class _FullBatch(keras.utils.PyDataset):

@@ -48,11 +48,18 @@ def test_rows_sum_to_one_and_links_go_both_ways(tmp_path):
     assert all(a != b for a, b in pairs)
 
 
-def test_random_splits_have_the_standard_sizes(tmp_path):
+def test_random_splits_have_the_standard_sizes(tmp_path, monkeypatch):
+    monkeypatch.setattr(citation_graphs, "VALIDATION", 25)
+    monkeypatch.setattr(citation_graphs, "TEST", 50)
     graph = citation_graphs.load("cora", write_graph(tmp_path))
     split = graph.random_split(3, labels_a_class=5).split
     assert np.bincount(graph.labels[split["train"]]).tolist() == [5, 5, 5]
     assert not set(split["train"]) & set(split["validation"])
+    assert [len(part) for part in split.values()] == [15, 25, 50]
+    with pytest.raises(ValueError, match="6 labels a class are too many"):
+        graph.random_split(3, labels_a_class=6)
+    with pytest.raises(ValueError, match="smallest class has 30 nodes"):
+        graph.random_split(3, labels_a_class=31)
     again = graph.random_split(3, labels_a_class=5).split
     np.testing.assert_array_equal(split["train"], again["train"])
 
@@ -160,7 +167,13 @@ def test_runs_of_one_seed_are_paired(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--methods", "soft,dot"], "expected soft,gan,ct,ot,mmd, not ['dot']"),
+        (["--methods", "soft,dot"], "of soft,gan,ct,ot,mmd, not soft,dot"),
+        (["--methods", "soft,soft"], "expected different ones"),
+        (["--first-seed", "-1"], "--first-seed must not be negative"),
+        (["--weight", "nan"], "--weight must be a number >= 0"),
+        (["--fold", "3"], "--fold is for Actor alone"),
+        (["--fold", "10"], "invalid choice"),
+        (["--precision", "float16"], "invalid choice"),
         (["--seeds", "0"], "--seeds must be positive"),
         (["--dataset", "citeseers"], "invalid choice"),
     ],
@@ -169,6 +182,42 @@ def test_what_is_wrong_is_said(arguments, message, capsys):
     with pytest.raises(SystemExit):
         node_classification.main(arguments)
     assert message in capsys.readouterr().err
+
+
+def row_of(seed):
+    key = {**dict.fromkeys(graph_results.KEY, "x"), "seed": seed}
+    return key, dict.fromkeys(graph_results.OF_RUN, 0.5)
+
+
+@pytest.mark.parametrize("cut", [1, 4, 60])
+def test_a_row_that_was_cut_off_is_run_again(tmp_path, cut):
+    file = tmp_path / "runs.csv"
+    runs = graph_results.Runs(file)
+    for seed in range(2):
+        runs.add(*row_of(seed))
+    whole = file.read_text()
+    file.write_text(whole[:-cut])
+    runs = graph_results.Runs(file)
+    assert len(runs.rows) == 1 and runs.find(row_of(1)[0]) is None
+    runs.add(*row_of(1))
+    assert file.read_text() == whole
+    assert [path.name for path in tmp_path.iterdir()] == ["runs.csv"]
+
+
+@pytest.mark.parametrize("text", ["a,b\n1,2\n", "no line", "\udcff\n"])
+def test_a_file_with_other_columns_is_left(tmp_path, text):
+    file = tmp_path / "runs.csv"
+    file.write_bytes(text.encode("utf-8", "surrogateescape"))
+    before = file.read_bytes()
+    with pytest.raises(SystemExit, match="choose another --output"):
+        node_classification.main(["--output", str(tmp_path)])
+    assert file.read_bytes() == before
+
+
+def test_an_output_that_is_no_folder_is_said(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit, match="error: .*file"):
+        node_classification.main(["--output", str(tmp_path / "file")])
 
 
 def test_actor_needs_a_folder():

@@ -139,8 +139,17 @@ def test_what_is_no_matrix_is_refused():
         given = tf.sparse.reshape(given, (NODES, SIZE, 1))
     else:
         given = type(given).fromdense(given.todense(), n_dense=1)
-    with pytest.raises(ValueError, match=r"`features` must be of shape \(n, F\)"):
+    with pytest.raises(ValueError, match=r"`features` must be of shape \(n, "):
         layer(given, EDGES)
+
+
+@pytest.mark.parametrize("size", [SIZE - 1, SIZE + 1])
+def test_another_number_of_columns_is_refused(size):
+    layer = keras_align.GraphAttention(4)
+    layer(matrix().toarray(), EDGES)
+    other = matrix(1.0).toarray().repeat(2, axis=1)[:, :size]
+    with pytest.raises(ValueError, match=rf"\(n, {SIZE}\). Received: .* \(6, {size}\)"):
+        layer(tensor(sparse.csr_matrix(other)), EDGES)
 
 
 def test_values_of_one_place_are_added():

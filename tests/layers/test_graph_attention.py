@@ -221,6 +221,15 @@ def test_a_functional_model_gives_the_scores(self_loops):
     assert layer.compute_output_shape((6, 5)) == (6, 12)
 
 
+@pytest.mark.parametrize("shape", [(6, 4), (6, 6), (6, 6, 5), (1, 6, 5)])
+def test_other_features_than_it_was_built_for_are_refused(shape):
+    layer = keras_align.GraphAttention(4)
+    layer(features(), EDGES)
+    for wrong in (np.ones(shape, "float32"), keras.Input(shape[1:])):
+        with pytest.raises(ValueError, match=r"`features` must be of shape \(n, 5\)"):
+            layer(wrong, EDGES)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

@@ -92,9 +92,44 @@ def test_a_config_holds_the_dtype(dtype):
         assert found == (dtype or keras.config.dtype_policy().name)
 
 
-def test_weights_without_targets_are_refused():
-    with pytest.raises(ValueError, match="`sample_weight` needs `targets`"):
-        full_batch(np.ones((3, 2)), sample_weight=np.ones(3))
+@pytest.mark.parametrize(
+    ("targets", "weights", "message"),
+    [
+        (None, np.ones(NODES), "`sample_weight` needs `targets`"),
+        (np.ones(NODES), np.arange(3), r"of shape \(30,\), a weight for each"),
+        (np.ones(NODES), np.ones((NODES, 1)), r"`sample_weight` .* \(30, 1\)"),
+        (np.ones(29), None, r"`targets` must have a row for each node. .*\(29,\)"),
+    ],
+)
+def test_a_full_batch_that_does_not_fit_is_refused(targets, weights, message):
+    with pytest.raises(ValueError, match=message):
+        full_batch(graph()[0], targets, weights)
+
+
+def test_a_list_of_inputs_is_one_of_arrays():
+    inputs, labels = graph()
+    nodes, edges = keras.Input((SIZE,)), keras.Input((2,), dtype="int32")
+    model = keras.Model([nodes, edges], keras_align.GraphAttention(3)(nodes, edges))
+    batch = full_batch([inputs["features"], inputs["edges"]], labels)
+    assert compiled(model, eager=True).predict(batch, verbose=0).shape == (NODES, 3)
+
+
+def test_other_keys_are_refused():
+    model, inputs = small(), graph()[0]
+    with pytest.raises(ValueError, match=r"keys \['edges', 'features'\]; masks need"):
+        model(inputs | {"edge_mask": np.ones(len(inputs["edges"]), bool)})
+
+
+def test_moments_cannot_be_matched():
+    with pytest.raises(ValueError, match="scores are sums of queries and keys"):
+        keras_align.match_moments(small(), graph()[0])
+
+
+def test_measures_of_layers_with_different_heads_are_per_layer():
+    found = keras_align.measure_alignment(small(), graph()[0], batch_size=None)
+    assert {len(values) for values in found.per_layer.values()} == {1, 8}
+    with pytest.raises(ValueError, match="`per_layer`"):
+        _ = found.values
 
 
 @pytest.mark.slow_on("jax")
