@@ -82,7 +82,7 @@ def test_nodes_without_weight_are_not_learned():
     assert losses[0] == losses[1]
 
 
-@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "float64", None])
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "bfloat16", None])
 def test_a_config_holds_the_dtype(dtype):
     model = small(dtype=dtype)
     keras_align.align_model(model, "gan")
