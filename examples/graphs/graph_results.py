@@ -50,7 +50,7 @@ class Runs:
         header, *rows = map(tuple, csv.reader(lines or [""]))
         if header != COLUMNS:
             raise ValueError(f"{self.file} has other columns: choose another --output")
-        kept = [row for row in rows if len(row) == len(COLUMNS) and all(row)]
+        kept = [row for row in rows if len(row) == len(COLUMNS)]
         self.rows = [dict(zip(COLUMNS, row, strict=True)) for row in kept]
         if len(kept) < len(rows) or not text.endswith("\n"):
             self._rewrite()

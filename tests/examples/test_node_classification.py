@@ -185,7 +185,7 @@ def test_what_is_wrong_is_said(arguments, message, capsys):
 
 
 def row_of(seed):
-    key = {**dict.fromkeys(graph_results.KEY, "x"), "seed": seed}
+    key = {**dict.fromkeys(graph_results.KEY, "x"), "options": "", "seed": seed}
     return key, dict.fromkeys(graph_results.OF_RUN, 0.5)
 
 
