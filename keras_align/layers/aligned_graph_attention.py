@@ -23,6 +23,11 @@ class AlignedGraphAttention(AdaptedAttention, GraphAttention):
     same for equal attention vectors.) With `scoring="gatv2"` they are `W_q h_i` and
     `W_k h_i`.
 
+    The defaults of the alignments are those of fine-tuning. For training from scratch,
+    at a rate of 0.005 and with queries and keys of a size of 0.01 to 1, pass
+    `AdversarialAlignment(learning_rate_multiplier=1.0)` with a weight of 0.01, or
+    `MaximumMeanDiscrepancyAlignment(bandwidth=0.1)`.
+
     Source: Zhang et al., "Alignment Attention by Matching Key and Query
     Distributions", NeurIPS 2021, section 4.2.
 
