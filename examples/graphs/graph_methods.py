@@ -4,6 +4,8 @@ import dataclasses
 
 import keras_align
 
+BANDWIDTH = 0.1  # in which all are measured: that of "mmd" in graph attention
+
 
 @dataclasses.dataclass(frozen=True)
 class Method:
@@ -11,46 +13,34 @@ class Method:
 
     Args:
         title: String.
-        alignment: `keras_align.Alignment`, or `None` for soft attention.
-        weight: Float, the weight of the alignment, or `None` for its default.
+        alignment: String, argument of `align_model`, or `None` for soft attention.
+        weight: Float, the weight of the alignment, or `None` for soft attention.
+        options: String, the settings of the alignment.
     """
 
     title: str
-    alignment: object = None
+    alignment: str | None = None
     weight: float | None = None
-
-    @property
-    def options(self):
-        """The settings of the alignment, as a text."""
-        config = self.alignment.get_config() if self.alignment else {}
-        other = {"name", "trainable", "dtype"}
-        names = sorted(config.keys() - other)
-        return " ".join(f"{name}={config[name]}" for name in names)
+    options: str = ""
 
     def weighted(self, weight):
         """Returns the method with another weight."""
         return dataclasses.replace(self, weight=weight)
 
 
-# Queries and keys have a size of 0.01 to 1, where the kernel must be narrower than that
-# of transformers.
-BANDWIDTH = 0.1
-# A graph attention network is trained from scratch at a rate of 0.005, where those that
-# learn against the model must not be faster than it.
+def aligned(title, name):
+    """Returns the `Method` of a named alignment, as graph attention has it."""
+    layer = keras_align.AlignedGraphAttention(1, alignment=name)
+    config = layer.alignment.get_config()
+    options = sorted(config.keys() - {"name", "trainable", "dtype"})
+    text = " ".join(f"{option}={config[option]}" for option in options)
+    return Method(title, name, layer.alignment_weight, text)
+
+
 METHODS = {
     "soft": Method("soft attention"),
-    "gan": Method(
-        "AA-GAN", keras_align.AdversarialAlignment(learning_rate_multiplier=1.0), 0.01
-    ),
-    "ct": Method(
-        "AA-CT",
-        keras_align.ConditionalTransportAlignment(
-            critic_learning_rate_multiplier=0.06, navigator_learning_rate_multiplier=0.6
-        ),
-        0.01,
-    ),
-    "ot": Method("AA-OT", keras_align.OptimalTransportAlignment(), 0.003),
-    "mmd": Method(
-        "AA-MMD", keras_align.MaximumMeanDiscrepancyAlignment(bandwidth=BANDWIDTH), 0.01
-    ),
+    "gan": aligned("AA-GAN", "gan"),
+    "ct": aligned("AA-CT", "ct"),
+    "ot": aligned("AA-OT", "ot"),
+    "mmd": aligned("AA-MMD", "mmd"),
 }

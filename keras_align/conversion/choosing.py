@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_align.conversion.finding import Found, registration_hint
-from keras_align.conversion.swapping import checked
+from keras_align.conversion.swapping import checked, settings_for
 
 _SEQUENCES = list, tuple, range, np.ndarray
 _One: TypeAlias = (
@@ -41,9 +41,9 @@ def assign(
         ValueError: if an argument is wrong, or a layer is chosen twice.
     """
     if not isinstance(alignment, dict) or "class_name" in alignment:
-        config = checked(alignment, alignment_weight)
+        checked(alignment, alignment_weight)
         chosen = select(found, others, layers)
-        return [(each, config, alignment_weight) for each in chosen]
+        return [_assigned(each, alignment, alignment_weight) for each in chosen]
     if layers is not None or not alignment:
         raise ValueError(
             "Argument `alignment`: a dict has layers as its keys, at least one, and "
@@ -52,15 +52,19 @@ def assign(
         )
     assigned = {}
     for choice, name in alignment.items():
-        config = checked(name, alignment_weight)
+        checked(name, alignment_weight)
         for each in select(found, others, choice):
             if each.path in assigned:
                 raise ValueError(
                     f"Argument `alignment`: the layer '{each.path}' is chosen by more "
                     f"than one key. Received: alignment={alignment}"
                 )
-            assigned[each.path] = each, config, alignment_weight
+            assigned[each.path] = _assigned(each, name, alignment_weight)
     return [assigned[each.path] for each in found if each.path in assigned]
+
+
+def _assigned(found, alignment, alignment_weight):
+    return found, *settings_for(found.layer, alignment, alignment_weight)
 
 
 def select(found: list[Found], others: list[Found], chosen: Choice) -> list[Found]:

@@ -79,8 +79,17 @@ def options(layer: keras.layers.Layer) -> dict[str, Any] | None:
     return layer.alignment_options if isinstance(layer, AlignedAttention) else None
 
 
-def checked(alignment: Any, alignment_weight: Any) -> Any:
-    """Returns the serialised alignment, or raises if an argument is wrong."""
+def settings_for(
+    layer: keras.layers.Layer, alignment: Any, alignment_weight: Any
+) -> tuple[dict[str, Any], Any]:
+    """Serialised alignment and weight of a layer, with the defaults of its class."""
+    cls = aligned_class(type(layer)) or type(layer)
+    alignment, weight = cls._with_defaults(alignment, alignment_weight)
+    return serialize_alignment(get_alignment(alignment)), weight
+
+
+def checked(alignment: Any, alignment_weight: Any) -> None:
+    """Raises if an argument of `align_model` is wrong."""
     alignment = get_alignment(alignment)
     if alignment is None:
         raise ValueError(
@@ -94,7 +103,6 @@ def checked(alignment: Any, alignment_weight: Any) -> Any:
             "not be loaded again. Decorate the class with "
             "`keras_align.register_alignment(name)`."
         )
-    return serialize_alignment(alignment)
 
 
 def reserved_names(layer: keras.layers.Layer) -> list[str]:

@@ -13,6 +13,9 @@ ALIGNMENTS = ("ct", "gan", "ot", "mmd")
 SCORINGS = ("gat", "gatv2")
 
 
+WIDE = keras_align.MaximumMeanDiscrepancyAlignment(bandwidth=2.0)
+
+
 def aligned(alignment="mmd", **options):
     keras.utils.set_random_seed(2)
     options = {"units": 4, "num_heads": 3} | options
@@ -33,7 +36,7 @@ def test_it_is_the_plain_layer_in_inference(scoring, alignment):
 
 
 def test_queries_and_keys_are_products_with_the_attention_vectors():
-    layer, x = aligned(alignment_weight=1.0, use_bias=False), features()
+    layer, x = aligned(WIDE, alignment_weight=1.0, use_bias=False), features()
     layer(x, EDGES, training=True)
     value = (x @ array(layer.kernel)).reshape(6, 3, 4)
     query, key = (
@@ -47,7 +50,7 @@ def test_queries_and_keys_are_products_with_the_attention_vectors():
 
 
 def test_queries_and_keys_of_gatv2_are_the_projections():
-    layer, x = aligned(alignment_weight=1.0, scoring="gatv2"), features()
+    layer, x = aligned(WIDE, alignment_weight=1.0, scoring="gatv2"), features()
     layer(x, EDGES, training=True)
     query = (x @ array(layer.query_kernel)).reshape(6, 3, 4)
     key = (x @ array(layer.key_kernel)).reshape(6, 3, 4)
@@ -64,7 +67,7 @@ def test_equal_attention_vectors_are_aligned():
 
 
 def test_padded_nodes_take_no_part():
-    layer, x = aligned(alignment_weight=1.0, scoring="gatv2"), features()
+    layer, x = aligned(WIDE, alignment_weight=1.0, scoring="gatv2"), features()
     layer(x, EDGES, training=True)
     expected = float(layer.losses[0])
     padded = np.concatenate([x, np.full((4, 5), 50.0, "float32")])
@@ -114,3 +117,44 @@ def test_eager_equals_xla(scoring):
         step(x, edges), tf.function(step, jit_compile=True)(x, edges), strict=True
     ):
         np.testing.assert_allclose(array(ours), array(compiled), rtol=1e-5, atol=1e-6)
+
+
+def test_named_alignments_have_the_settings_of_graphs():
+    assert aligned("gan").alignment.learning_rate_multiplier == 1.0
+    assert aligned("ct").alignment.critic_learning_rate_multiplier == 0.06
+    assert aligned("mmd").alignment.bandwidth == 0.1
+    assert {aligned(name).alignment_weight for name in ALIGNMENTS} == {0.1}
+    assert aligned("ot", alignment_weight=0.5).alignment_weight == 0.5
+
+
+def test_a_given_alignment_keeps_its_settings():
+    layer = aligned(WIDE)
+    assert layer.alignment.bandwidth == 2.0
+    assert layer.alignment_weight == 0.1
+    config = keras.saving.serialize_keras_object(layer.alignment)
+    assert aligned(config).alignment.bandwidth == 2.0
+
+
+@pytest.mark.parametrize("each", [False, True])
+def test_align_model_has_the_same_defaults(each):
+    network = keras_align.models.GraphAttentionNetwork(4, 3)
+    alignment = {"logits": "mmd", 0: "gan"} if each else "mmd"
+    keras_align.align_model(network, alignment)
+    logits = network.get_layer("logits")
+    assert (logits.alignment.bandwidth, logits.alignment_weight) == (0.1, 0.1)
+
+
+def test_other_layers_of_the_model_keep_their_defaults():
+    inputs = keras.Input((8,)), keras.Input((2,), dtype="int32")
+    nodes = keras_align.GraphAttention(4, 2, name="graph")(*inputs)
+    tokens = keras.layers.Reshape((1, 8))(nodes)
+    attended = keras.layers.MultiHeadAttention(2, 4, name="tokens")(tokens, tokens)
+    model = keras_align.align_model(keras.Model(inputs, attended), "gan")
+    weights = [model.get_layer(name).alignment_weight for name in ("graph", "tokens")]
+    multipliers = [
+        model.get_layer(name).alignment.learning_rate_multiplier
+        for name in ("graph", "tokens")
+    ]
+    plain = keras_align.AdversarialAlignment()
+    assert weights == [0.1, plain.default_weight]
+    assert multipliers == [1.0, plain.learning_rate_multiplier]
