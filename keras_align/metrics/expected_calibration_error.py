@@ -1,12 +1,11 @@
 """Metrics of how far a model's confidence can be trusted."""
 
-import numbers
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_align.metrics.predictions import read_predictions
+from keras_align.metrics.predictions import check_settings, read_predictions
 from keras_align.validation import checks
 
 
@@ -75,11 +74,7 @@ class ExpectedCalibrationError(keras.metrics.Metric):
         ignore_class: int | None = None,
     ) -> None:
         checks.positive_integer("num_bins", num_bins)
-        if not isinstance(from_logits, bool):
-            raise ValueError(
-                f"`from_logits` must be a bool. Received: from_logits={from_logits!r}"
-            )
-        _check_ignore_class(ignore_class)
+        check_settings(from_logits, ignore_class)
         super().__init__(name=name, dtype=dtype)
         self.ignore_class = ignore_class
         self.num_bins = int(num_bins)
@@ -159,12 +154,3 @@ class ExpectedCalibrationError(keras.metrics.Metric):
             "from_logits": self.from_logits,
             "ignore_class": self.ignore_class,
         }
-
-
-def _check_ignore_class(ignore_class):
-    is_integer = isinstance(ignore_class, numbers.Integral)
-    if ignore_class is not None and (not is_integer or isinstance(ignore_class, bool)):
-        raise ValueError(
-            "`ignore_class` must be an integer or None. "
-            f"Received: ignore_class={ignore_class!r}"
-        )

@@ -1,5 +1,6 @@
 """What the metrics of calibration read from the outputs of a classifier."""
 
+import numbers
 from typing import Any, NamedTuple
 
 import keras
@@ -73,6 +74,20 @@ def read_predictions(
         correct=ops.reshape(ops.equal(label, predicted), (-1,)),
         weight=ops.reshape(ops.where(all_valid, weight, float("nan")), (-1,)),
     )
+
+
+def check_settings(from_logits: Any, ignore_class: Any) -> None:
+    """Raises ValueError unless these are a bool, and an integer or `None`."""
+    if not isinstance(from_logits, bool):
+        raise ValueError(
+            f"`from_logits` must be a bool. Received: from_logits={from_logits!r}"
+        )
+    is_integer = isinstance(ignore_class, numbers.Integral)
+    if ignore_class is not None and (not is_integer or isinstance(ignore_class, bool)):
+        raise ValueError(
+            "`ignore_class` must be an integer or None. "
+            f"Received: ignore_class={ignore_class!r}"
+        )
 
 
 def number_of_classes(shape: tuple) -> int:
