@@ -19,6 +19,7 @@ from keras_align.diagnostics import (
     alignment_report,
     measure_alignment,
     record_attention,
+    sample_predictions,
 )
 from keras_align.exporting import export_saved_model
 from keras_align.layers import (
@@ -29,7 +30,7 @@ from keras_align.layers import (
     GraphAttention,
 )
 from keras_align.matching import match_moments
-from keras_align.metrics import ExpectedCalibrationError
+from keras_align.metrics import ExpectedCalibrationError, PAvPU, RiskCoverage
 
 __all__ = [
     "AdversarialAlignment",
@@ -47,6 +48,8 @@ __all__ = [
     "GraphAttention",
     "MaximumMeanDiscrepancyAlignment",
     "OptimalTransportAlignment",
+    "PAvPU",
+    "RiskCoverage",
     "TemperatureScaling",
     "align_model",
     "alignment_report",
@@ -59,6 +62,7 @@ __all__ = [
     "register_alignment",
     "register_attention",
     "reverse_gradient",
+    "sample_predictions",
     "strip_alignment",
     "training",
     "visualization",

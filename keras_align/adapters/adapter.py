@@ -11,6 +11,7 @@ from keras import ops
 
 from keras_align import keras_internals
 from keras_align.adapters import captured, usual_names
+from keras_align.adapters.attention_dropout import AttentionDropout
 from keras_align.adapters.capturing import calling_method, captured_arguments, watched
 from keras_align.adapters.projection_weights import ProjectionWeights
 from keras_align.adapters.symmetries import Symmetry, get_symmetry
@@ -220,6 +221,15 @@ class AttentionAdapter(TokensOfCall):
             yield pairs
         captured.check_calls(layer, queries, keys)
         pairs.extend(zip(queries, keys, strict=True))
+
+    def attention_dropouts(self, layer: keras.layers.Layer) -> list[AttentionDropout]:
+        """Where the layer drops attention weights, at a rate above 0.
+
+        By default its sublayers of the class `keras.layers.Dropout`.
+        """
+        inside = keras_internals.sublayers(layer)
+        drops = [x for x in inside if isinstance(x, keras.layers.Dropout) and x.rate]
+        return [AttentionDropout(x, "call", x.seed_generator) for x in drops]
 
     def call_with_scores(
         self,

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_align.adapters import captured
 from keras_align.adapters.adapter import AttentionAdapter
+from keras_align.adapters.attention_dropout import AttentionDropout
 from keras_align.adapters.capturing import captured_arguments
 from keras_align.adapters.symmetries import Symmetry
 from keras_align.divergences.numerics import Tensor
@@ -39,6 +40,11 @@ class GraphAttentionAdapter(AttentionAdapter):
         self, layer: keras.layers.Layer
     ) -> contextlib.AbstractContextManager[list[tuple[Tensor, Tensor]]]:
         return captured.converted(captured_arguments(layer, _METHOD), lambda x: x[None])
+
+    def attention_dropouts(self, layer: keras.layers.Layer) -> list[AttentionDropout]:
+        if not layer.attention_dropout:
+            return []
+        return [AttentionDropout(layer, "_drop_attention", layer.seed_generator)]
 
     def token_masks(
         self,

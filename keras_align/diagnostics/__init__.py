@@ -3,6 +3,7 @@
 from keras_align.diagnostics.measuring import AlignmentMeasure, measure_alignment
 from keras_align.diagnostics.recording import AttentionRecord, record_attention
 from keras_align.diagnostics.reporting import AlignmentReport, alignment_report
+from keras_align.diagnostics.sampling import sample_predictions
 
 __all__ = [
     "AlignmentMeasure",
@@ -11,4 +12,5 @@ __all__ = [
     "alignment_report",
     "measure_alignment",
     "record_attention",
+    "sample_predictions",
 ]

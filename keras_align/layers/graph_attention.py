@@ -189,11 +189,14 @@ class GraphAttention(GraphAttentionSettings):
         scoring = SCORES[self.scoring]
         scores = scoring.scores(self, query, key, edges, edge_features)
         weights = segment_softmax(scores, edges.target, edges.num_nodes, edges.mask)
-        kept = self._drop(weights, self.attention_dropout, training)
+        kept = self._drop_attention(weights, training=training)
         value = self._drop(value, self.feature_dropout, training)
         messages = self.widen(ops.take(value, edges.source, axis=0))
         messages *= kept[:, :, None]  # (m, N, H)
         return segment_sum(messages, edges.target, edges.num_nodes), weights
+
+    def _drop_attention(self, weights, training):
+        return self._drop(weights, self.attention_dropout, training)
 
     def _join_heads(self, outputs):
         outputs = ops.cast(outputs, self.compute_dtype)

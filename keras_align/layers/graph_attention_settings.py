@@ -29,7 +29,7 @@ class GraphAttentionSettings(layers.Layer):
             checks.dropout_rate(name, rate)
             setattr(self, name, rate)
         self.seed = seed
-        self._seeds = keras.random.SeedGenerator(seed) if any(rates) else None
+        self.seed_generator = keras.random.SeedGenerator(seed) if any(rates) else None
 
     # Columns of the features of nodes and edges, known when it is built.
     num_features: int | None = None
@@ -113,8 +113,8 @@ class GraphAttentionSettings(layers.Layer):
         if not training or not rate:
             return x
         if isinstance(x, SparseFeatures):
-            return x.dropped(rate, self._seeds)
-        return dropout(x, rate, self._seeds)
+            return x.dropped(rate, self.seed_generator)
+        return dropout(x, rate, self.seed_generator)
 
     def compute_output_shape(
         self, features_shape: tuple, *others: Any, **shapes: Any
