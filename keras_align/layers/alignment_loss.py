@@ -137,9 +137,11 @@ class AlignmentLoss(keras.metrics.Metric):
         self._reported.assign(self.sums.state)
 
     def totals(self) -> tuple[Tensor, Tensor]:
-        """Sum and number of the divergences, scalar tensors."""
+        """Sum and number of the divergences, scalar tensors; numbers when eager."""
         stateless = keras_internals.in_stateless_step()
         totals = self._reported if stateless else self.sums.state
+        if not (stateless or keras_internals.is_traced()):
+            totals = ops.convert_to_numpy(totals)
         return totals[0], totals[1]
 
     def mean(self) -> float | None:
@@ -150,9 +152,12 @@ class AlignmentLoss(keras.metrics.Metric):
     def result(self) -> dict[str, Tensor]:
         """Dict of what this metric adds to the logs, empty if nothing was computed."""
         group, logs = self._live_group(), {}
-        if group is None or not group.is_reporting():
+        leads = group is not None and group.trackers[0] is self
+        if group is None or not (leads or self.reporting_layer):
             return logs
-        if group.trackers[0] is self:
+        if not group.is_reporting():
+            return logs
+        if leads:
             if keras_internals.is_traced() or keras.backend.backend() == "torch":
                 group.warn_if_unread()
             logs[group.key()] = mean_of([each.totals() for each in group.trackers])

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_align import keras_internals
@@ -79,9 +80,14 @@ class LossGroup:
 
 
 def mean_of(totals: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-    """Sum of the means of `(sum, number)` pairs; NaN if all numbers are 0."""
-    mean = sum(total / ops.maximum(count, 1.0) for total, count in totals)
-    return ops.where(sum(count for _, count in totals) > 0.0, mean, math.nan)
+    """Sum of the means of `(sum, number)` pairs; NaN if all numbers are 0.
+
+    Numbers of NumPy are summed in NumPy, without eager operations: where an epoch has
+    one step, as on a graph, these would take as long as the alignment.
+    """
+    library = np if isinstance(totals[0][0], np.floating) else ops
+    mean = sum(total / library.maximum(count, 1.0) for total, count in totals)
+    return library.where(sum(count for _, count in totals) > 0.0, mean, math.nan)
 
 
 def _names_in_logs(metric):
