@@ -1,0 +1,62 @@
+"""WUPS: how near an answer is to the true one among the nouns of WordNet.
+
+Source: Malinowski and Fritz, "A Multi-World Approach to Question Answering about
+Real-World Scenes based on Uncertain Input", NeurIPS 2014, equation 9.
+"""
+
+import numpy as np
+
+THRESHOLD = 0.9
+DOWN_WEIGHT = 0.1
+
+
+def wups(answers, truths, similarity, threshold=THRESHOLD):
+    """Returns the mean score of answers, each a list of words in one string.
+
+    Args:
+        answers: List of strings, as `"chair, table"`.
+        truths: List of strings.
+        similarity: Function of two words, from 0 to 1, as `wu_palmer`.
+        threshold: Float: lower similarities count a tenth. 0.0 and 0.9 are usual.
+    """
+
+    def score(word, other):
+        near = 1.0 if word == other else similarity(word, other)
+        return near if near >= threshold else near * DOWN_WEIGHT
+
+    scores = []
+    for answer, truth in zip(answers, truths, strict=True):
+        given, wanted = words_of(answer), words_of(truth)
+        pairs = np.array([[score(a, b) for b in wanted] for a in given])
+        scores.append(min(pairs.max(axis=1).prod(), pairs.max(axis=0).prod()))
+    return float(np.mean(scores))
+
+
+def words_of(answer):
+    """Returns the words of an answer, without repetitions."""
+    return list(dict.fromkeys(word.strip() for word in answer.split(",")))
+
+
+def wu_palmer():
+    """Returns the Wu-Palmer similarity of two words, by NLTK's WordNet.
+
+    Raises:
+        LookupError: If NLTK or its corpus is not there: `pip install nltk`, and
+            `python -m nltk.downloader wordnet`.
+    """
+    try:
+        from nltk.corpus import wordnet
+    except ImportError as error:
+        raise LookupError("WUPS needs NLTK: pip install nltk") from error
+    wordnet.ensure_loaded()
+    known = {}
+
+    def similarity(word, other):
+        key = (word, other)
+        if key not in known:
+            senses = [wordnet.synsets(x, pos=wordnet.NOUN) for x in key]
+            near = [a.wup_similarity(b) or 0.0 for a in senses[0] for b in senses[1]]
+            known[key] = max(near, default=0.0)
+        return known[key]
+
+    return similarity
