@@ -91,14 +91,15 @@ class RepeatedRuns:
 
     def __init__(self, graph, method, settings):
         self.graph, self.method, self.settings = graph, method, settings
-        self.model = self._build(0)
+        self.model = self.fresh(0)
         compile_model(self.model, settings)
         self.model.optimizer.build(self.model.trainable_variables)
         self.fresh_optimizer = [
             np.copy(ops.convert_to_numpy(v)) for v in self.model.optimizer.variables
         ]
 
-    def _build(self, seed):
+    def fresh(self, seed):
+        """Returns the network as it is before training with a seed."""
         keras.utils.set_random_seed(seed)
         model = build(self.graph, self.settings)
         if self.method.alignment is not None:
@@ -142,7 +143,7 @@ class RepeatedRuns:
         return measure.total
 
     def _reset(self, seed):
-        fresh = self._build(seed)
+        fresh = self.fresh(seed)
         for variable, other in zip(self.model.variables, fresh.variables, strict=True):
             variable.assign(other)
         optimizer = self.model.optimizer.variables
