@@ -15,7 +15,7 @@ VERSION = re.search(
 NLP = ["keras-nlp>=0.32,<0.33", "tensorflow-text>=2.21,<2.22", "safetensors>=0.4"]
 VIZ = ["matplotlib>=3.8", "scikit-learn>=1.4"]
 SERVE = ["fastapi>=0.165,<1", "uvicorn>=0.54,<1", "tensorflow-text>=2.21,<2.22"]
-EXAMPLES = [*NLP, *VIZ, "scipy>=1.11"]
+EXAMPLES = [*NLP, *VIZ, "pillow>=10", "scipy>=1.11"]
 LINT = ["mypy>=2.4,<2.5", "ruff>=0.17,<0.18"]
 TEST = [
     *EXAMPLES,
