@@ -79,23 +79,24 @@ def source(name, numbers):
     """Returns the name that a layer of keras-hub has in the file, and its kind."""
     block, _, part = name.partition("_")
     of_block = {
-        "expand_conv": ("_expand_conv", "convolution"),
-        "expand_bn": ("_bn0", "normalization"),
-        "dwconv": ("_depthwise_conv", "depthwise"),
-        "dwconv_bn": ("_bn1", "normalization"),
-        "project": ("_project_conv", "convolution"),
-        "project_bn": ("_bn2", "normalization"),
+        "expand_conv": ("expand_conv", "convolution"),
+        "expand_bn": ("bn0", "normalization"),
+        "dwconv": ("depthwise_conv", "depthwise"),
+        "dwconv_bn": ("bn1", "normalization"),
+        "project": ("project_conv", "convolution"),
+        "project_bn": ("bn2", "normalization"),
     }
     of_rest = {
-        "stem_conv": ("_conv_stem", "convolution"),
-        "stem_bn": ("_bn0", "normalization"),
-        "top_conv": ("_conv_head", "convolution"),
-        "top_bn": ("_bn1", "normalization"),
+        "stem_conv": ("conv_stem", "convolution"),
+        "stem_bn": ("bn0", "normalization"),
+        "top_conv": ("conv_head", "convolution"),
+        "top_bn": ("bn1", "normalization"),
     }
     if block not in numbers:
-        return of_rest[name]
+        name, kind = of_rest[name]
+        return f"_{name}", kind
     name, kind = of_block[part]
-    return f"_blocks.{numbers[block]}.{name}", kind
+    return f"_blocks.{numbers[block]}._{name}", kind
 
 
 def arrays(weights, name, kind):

@@ -8,6 +8,7 @@ from keras import ops
 
 import keras_align
 
+pytestmark = pytest.mark.slow_on("jax")
 RATE = 0.5
 X = np.random.default_rng(0).standard_normal((6, 5, 8)).astype("float32")
 

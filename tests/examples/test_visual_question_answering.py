@@ -45,6 +45,7 @@ def run(tmp_path, monkeypatch):
     return run
 
 
+@pytest.mark.slow
 def test_runs_are_paired_and_not_repeated(run, tmp_path, capsys, monkeypatch):
     small.write_easy_vqa(tmp_path / "easy_vqa")
     output = run("easy_vqa", "--methods", "soft,gan")

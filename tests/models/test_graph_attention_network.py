@@ -50,7 +50,14 @@ def predict(model, inputs):
 
 
 @pytest.mark.slow_on("jax")
-@pytest.mark.parametrize("alignment", [None, "gan", "ct", "ot", "mmd"])
+@pytest.mark.parametrize(
+    "alignment",
+    [
+        None,
+        "ct",
+        *(pytest.param(x, marks=pytest.mark.slow) for x in ("gan", "ot", "mmd")),
+    ],
+)
 def test_it_learns_from_half_of_the_nodes(alignment):
     inputs, labels = graph()
     model = small()

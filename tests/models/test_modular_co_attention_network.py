@@ -7,6 +7,7 @@ from execution import QUICK_JIT, array
 
 import keras_align
 
+pytestmark = pytest.mark.slow_on("jax")
 SIZES = {
     "num_answers": 5,
     "num_layers": 2,
@@ -158,7 +159,9 @@ def test_nothing_to_see_or_to_read_has_an_answer(precision):
     np.testing.assert_array_equal(model.predict(inputs, verbose=0), first)
 
 
-@pytest.mark.parametrize("alignment", [None, "mmd"])
+@pytest.mark.parametrize(
+    "alignment", [None, pytest.param("mmd", marks=pytest.mark.slow)]
+)
 def test_it_learns(alignment):
     model, inputs = network(num_layers=1, dropout=0.0), unmasked(questions(32))
     labels = inputs["question"][:, 0] % 5
@@ -170,6 +173,7 @@ def test_it_learns(alignment):
     assert model.evaluate(inputs, labels, verbose=0)[1] > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.backends("tensorflow")
 def test_xla_equals_eager():
     losses = []
