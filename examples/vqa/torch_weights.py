@@ -51,7 +51,7 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module, name):
         if (module, name) == ("collections", "OrderedDict"):
             return collections.OrderedDict
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+        if f"{module}.{name}" == "torch._utils._rebuild_tensor_v2":
             return _Tensor
         if (module, name) in DTYPES:
             return DTYPES[module, name]

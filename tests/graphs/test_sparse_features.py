@@ -96,6 +96,7 @@ def network(**options):
     return GraphAttentionNetwork(SIZE, 2, **{"sparse": True, **options})
 
 
+@pytest.mark.slow_on("jax")
 @pytest.mark.parametrize("jit", [False, True])
 def test_a_network_learns_from_a_matrix_of_scipy(jit, tmp_path):
     model = network(dropout=0.1, attention_dropout=0.0, feature_dropout=0.0)
