@@ -75,9 +75,9 @@ def looks(model, task, questions):
         regions `(n, R)` of the last reduction; the answers, as strings.
     """
     inputs = task.inputs(questions)
-    last = f"image_{model.get_config()['num_layers']}"
-    record = keras_align.record_attention(model, inputs)[f"{last}_guided_attention"]
-    norm = model.get_layer(f"{last}_feed_forward_norm").output
+    last = last_unit(model)
+    record = keras_align.record_attention(model, inputs)[last + "guided_attention"]
+    norm = model.get_layer(last + "feed_forward_norm").output
     features = keras.Model(model.input, norm).predict(inputs, verbose=0)
     _, weights = model.get_layer("image_reduction")(
         features, return_attention_scores=True
@@ -86,6 +86,11 @@ def looks(model, task, questions):
     words = np.einsum("bnrt,br->bt", record.scores, regions) / record.scores.shape[1]
     best = model.predict(inputs, verbose=0).argmax(-1)
     return words, regions, [task.vocabulary.answers[k] for k in best]
+
+
+def last_unit(model):
+    """Returns how the names of the layers of the last unit of regions begin."""
+    return f"image_{model.get_config()['num_layers']}_"
 
 
 def pixels(task, images):
@@ -128,7 +133,7 @@ def draw_query_key(models, untrained, task):
     questions = task.data.test.take(np.arange(min(MEASURED, len(task.data.test))))
     points = {}
     for title, model in {"before training": untrained, **models}.items():
-        layer = f"image_{model.get_config()['num_layers']}_guided_attention"
+        layer = last_unit(model) + "guided_attention"
         records = keras_align.record_attention(model, task.inputs(questions))
         query = records[layer].query[records[layer].query_mask][:, 0]
         key = records[layer].key[records[layer].key_mask][:, 0]

@@ -29,8 +29,8 @@ class CoAttentionUnits:
 
     def self_attention_unit(self, x: Tensor, mask: Tensor | None, name: str) -> Tensor:
         """SA: tokens `(B, T, E)` attend to each other."""
-        x = self._attend(x, x, pairs(mask, mask), f"{name}_self_attention")
-        return self._feed_forward(x, f"{name}_feed_forward")
+        x = self._attend(x, x, pairs(mask, mask), joined(name, "self_attention"))
+        return self._feed_forward(x, joined(name, "feed_forward"))
 
     def guided_attention_unit(
         self,
@@ -41,10 +41,10 @@ class CoAttentionUnits:
         name: str,
     ) -> Tensor:
         """SGA: tokens `(B, T, E)` attend to each other, then to those of a guide."""
-        x = self._attend(x, x, pairs(mask, mask), f"{name}_self_attention")
+        x = self._attend(x, x, pairs(mask, mask), joined(name, "self_attention"))
         between = pairs(mask, guide_mask)
-        x = self._attend(x, guide, between, f"{name}_guided_attention")
-        return self._feed_forward(x, f"{name}_feed_forward")
+        x = self._attend(x, guide, between, joined(name, "guided_attention"))
+        return self._feed_forward(x, joined(name, "feed_forward"))
 
     def _attend(self, x, to, mask, name):
         layer = keras.layers.MultiHeadAttention(
@@ -59,24 +59,29 @@ class CoAttentionUnits:
     def _feed_forward(self, x, name):
         sizes = {"inner": (self.intermediate_dim, "relu"), "outer": (self.hidden_dim,)}
         inner, outer = (
-            keras.layers.Dense(*size, dtype=self.dtype, name=f"{name}_{part}")
+            keras.layers.Dense(*size, dtype=self.dtype, name=joined(name, part))
             for part, size in sizes.items()
         )
         drop = keras.layers.Dropout(
-            self.dropout, dtype=self.dtype, name=f"{name}_inner_dropout"
+            self.dropout, dtype=self.dtype, name=joined(name, "inner_dropout")
         )
         return self._add(x, outer(drop(inner(x))), name)
 
     def _add(self, x, change, name):
         """LayerNorm(x + Dropout(change))."""
         drop = keras.layers.Dropout(
-            self.dropout, dtype=self.dtype, name=f"{name}_dropout"
+            self.dropout, dtype=self.dtype, name=joined(name, "dropout")
         )
-        add = keras.layers.Add(dtype=self.dtype, name=f"{name}_add")
+        add = keras.layers.Add(dtype=self.dtype, name=joined(name, "add"))
         norm = keras.layers.LayerNormalization(
-            epsilon=1e-6, dtype=self.dtype, name=f"{name}_norm"
+            epsilon=1e-6, dtype=self.dtype, name=joined(name, "norm")
         )
         return norm(add([x, drop(change)]))
+
+
+def joined(*names: str) -> str:
+    """The name of a layer of its parts."""
+    return "_".join(names)
 
 
 def pairs(mask: Tensor | None, other: Tensor | None) -> Tensor | None:

@@ -6,7 +6,7 @@ import keras
 from keras import ops, tree
 
 from keras_align.divergences.numerics import Tensor
-from keras_align.models.co_attention import CoAttentionUnits
+from keras_align.models.co_attention import CoAttentionUnits, joined
 from keras_align.models.weighted_reduction import WeightedReduction
 
 
@@ -97,7 +97,7 @@ def _answers(words, word_mask, regions, region_mask, settings, dtype):
         reduction = WeightedReduction(
             *(settings["hidden_dim"], settings["fusion_dim"], settings["dropout"]),
             dtype=dtype,
-            name=f"{name}_reduction",
+            name=joined(name, "reduction"),
         )
         vectors.append(reduction(tokens, mask=mask))
     fused = keras.layers.Add(dtype=dtype, name="fusion_add")(vectors)
