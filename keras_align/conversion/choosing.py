@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_align.conversion.finding import Found, registration_hint
-from keras_align.conversion.swapping import checked, settings_for
+from keras_align.conversion.swapping import checked
 
 _SEQUENCES = list, tuple, range, np.ndarray
 _One: TypeAlias = (
@@ -24,7 +24,7 @@ def assign(
     alignment: Any,
     alignment_weight: Any,
     layers: Choice,
-) -> list[tuple[Found, dict[str, Any], Any]]:
+) -> list[tuple[Found, str | dict[str, Any], Any]]:
     """Which layers are to be aligned, and how, see `align_model`.
 
     Args:
@@ -35,15 +35,15 @@ def assign(
         layers: argument of `align_model`.
 
     Returns:
-        List of triples, in the order of `found`: `Found`, serialised alignment, weight.
+        List of triples, in the order of `found`: `Found`, name or config, weight.
 
     Raises:
         ValueError: if an argument is wrong, or a layer is chosen twice.
     """
     if not isinstance(alignment, dict) or "class_name" in alignment:
-        checked(alignment, alignment_weight)
+        config = checked(alignment, alignment_weight)
         chosen = select(found, others, layers)
-        return [_assigned(each, alignment, alignment_weight) for each in chosen]
+        return [(each, config, alignment_weight) for each in chosen]
     if layers is not None or not alignment:
         raise ValueError(
             "Argument `alignment`: a dict has layers as its keys, at least one, and "
@@ -52,19 +52,15 @@ def assign(
         )
     assigned = {}
     for choice, name in alignment.items():
-        checked(name, alignment_weight)
+        config = checked(name, alignment_weight)
         for each in select(found, others, choice):
             if each.path in assigned:
                 raise ValueError(
                     f"Argument `alignment`: the layer '{each.path}' is chosen by more "
                     f"than one key. Received: alignment={alignment}"
                 )
-            assigned[each.path] = _assigned(each, name, alignment_weight)
+            assigned[each.path] = each, config, alignment_weight
     return [assigned[each.path] for each in found if each.path in assigned]
-
-
-def _assigned(found, alignment, alignment_weight):
-    return found, *settings_for(found.layer, alignment, alignment_weight)
 
 
 def select(found: list[Found], others: list[Found], chosen: Choice) -> list[Found]:

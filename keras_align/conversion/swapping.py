@@ -26,7 +26,7 @@ def make_aligned(
 
     Args:
         layer: built attention layer of a supported class.
-        alignment: serialised config, from which the layer's own alignment is made.
+        alignment: name or serialised config, of which the layer's own one is made.
         alignment_weight: float, `keras.Variable` or `None`.
     """
     with keras_internals.unlocked(layer):
@@ -79,18 +79,9 @@ def options(layer: keras.layers.Layer) -> dict[str, Any] | None:
     return layer.alignment_options if isinstance(layer, AlignedAttention) else None
 
 
-def settings_for(
-    layer: keras.layers.Layer, alignment: Any, alignment_weight: Any
-) -> tuple[dict[str, Any], Any]:
-    """Serialised alignment and weight of a layer, with the defaults of its class."""
-    cls = aligned_class(type(layer)) or type(layer)
-    alignment, weight = cls._with_defaults(alignment, alignment_weight)
-    return serialize_alignment(get_alignment(alignment)), weight
-
-
-def checked(alignment: Any, alignment_weight: Any) -> None:
-    """Raises if an argument of `align_model` is wrong."""
-    alignment = get_alignment(alignment)
+def checked(alignment: Any, alignment_weight: Any) -> Any:
+    """Returns the name or the serialised alignment; raises if an argument is wrong."""
+    name, alignment = alignment, get_alignment(alignment)
     if alignment is None:
         raise ValueError(
             "Argument `alignment` must name an alignment. Received: alignment=None"
@@ -103,6 +94,7 @@ def checked(alignment: Any, alignment_weight: Any) -> None:
             "not be loaded again. Decorate the class with "
             "`keras_align.register_alignment(name)`."
         )
+    return name if isinstance(name, str) else serialize_alignment(alignment)
 
 
 def reserved_names(layer: keras.layers.Layer) -> list[str]:

@@ -84,12 +84,7 @@ class AlignedAttention(AlignmentSettings):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self._set_alignment(*self._with_defaults(alignment, alignment_weight))
-
-    @classmethod
-    def _with_defaults(cls, alignment, alignment_weight):
-        """The arguments as an alignment and a weight suited to the class."""
-        return alignment, alignment_weight
+        self._set_alignment(alignment, alignment_weight)
 
     @property
     def alignment_shape(self) -> tuple[int, int]:

@@ -99,8 +99,7 @@ class AlignedGraphAttention(AdaptedAttention, GraphAttention):
             **kwargs,
         )
 
-    @classmethod
-    def _with_defaults(cls, alignment, alignment_weight):
+    def _with_defaults(self, alignment, alignment_weight):
         return with_graph_defaults(alignment, alignment_weight)
 
     call = aligned_call(GraphAttention.call)

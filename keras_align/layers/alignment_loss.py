@@ -154,7 +154,7 @@ class AlignmentLoss(keras.metrics.Metric):
         group, logs = self._live_group(), {}
         leads = group is not None and group.trackers[0] is self
         if group is None or not (leads or self.reporting_layer):
-            return logs
+            return logs  # without reading the sums
         if not group.is_reporting():
             return logs
         if leads:

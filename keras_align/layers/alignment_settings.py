@@ -18,7 +18,12 @@ class AlignmentSettings(keras.layers.Layer):
     alignment: Any
     _alignment_tracker: Any
 
+    def _with_defaults(self, alignment, alignment_weight):
+        """The arguments as an alignment and a weight suited to the class."""
+        return alignment, alignment_weight
+
     def _set_alignment(self, alignment, alignment_weight):
+        alignment, alignment_weight = self._with_defaults(alignment, alignment_weight)
         self.alignment = get_alignment(alignment)
         weight = AlignmentWeight(check_weight(alignment_weight, self.alignment))
         self._alignment_weight = weight

@@ -2,24 +2,31 @@
 
 from typing import Any
 
-from keras_align.alignments import get_alignment, serialize_alignment
+from keras_align.alignments import (
+    AdversarialAlignment,
+    ConditionalTransportAlignment,
+    MaximumMeanDiscrepancyAlignment,
+    OptimalTransportAlignment,
+    get_alignment,
+    serialize_alignment,
+)
 
-# Options and weight by name: of the weights 0.001 to 1, the largest whose accuracy on
-# Cora's validation nodes was within a standard error of the best. A graph attention
-# network is trained from scratch at a rate of 0.005, where networks of the alignment
-# must not learn faster than it; its queries and keys have a size of 0.01 to 1, where
-# the kernel must be narrower than that of transformers.
-_DEFAULTS: dict[str, tuple[dict[str, float], float]] = {
-    "gan": ({"learning_rate_multiplier": 1.0}, 0.1),
-    "ct": (
+# Options and weight: of the weights 0.001 to 1, the largest whose accuracy on Cora's
+# validation nodes was within a standard error of the best. A graph attention network is
+# trained from scratch at a rate of 0.005, where networks of the alignment must not
+# learn faster than it; its queries and keys have a size of 0.01 to 1, where the kernel
+# must be narrower than that of transformers.
+_DEFAULTS: dict[type, tuple[dict[str, float], float]] = {
+    AdversarialAlignment: ({"learning_rate_multiplier": 1.0}, 0.1),
+    ConditionalTransportAlignment: (
         {
             "critic_learning_rate_multiplier": 0.06,
             "navigator_learning_rate_multiplier": 0.6,
         },
         0.1,
     ),
-    "ot": ({}, 0.1),
-    "mmd": ({"bandwidth": 0.1}, 0.1),
+    OptimalTransportAlignment: ({}, 0.1),
+    MaximumMeanDiscrepancyAlignment: ({"bandwidth": 0.1}, 0.1),
 }
 
 
@@ -34,12 +41,10 @@ def with_graph_defaults(alignment: Any, alignment_weight: Any) -> tuple[Any, Any
     Returns:
         The alignment, as a serialised config if it was a name, and the weight.
     """
-    given = get_alignment(alignment)
-    for name, (options, weight) in _DEFAULTS.items():
-        cls = type(get_alignment(name))
-        if type(given) is not cls:
-            continue
-        if isinstance(alignment, str):
-            alignment = serialize_alignment(cls(**options))
-        return alignment, weight if alignment_weight is None else alignment_weight
-    return alignment, alignment_weight
+    cls = type(get_alignment(alignment))
+    if cls not in _DEFAULTS:
+        return alignment, alignment_weight
+    options, weight = _DEFAULTS[cls]
+    if isinstance(alignment, str):
+        alignment = serialize_alignment(cls(**options))
+    return alignment, weight if alignment_weight is None else alignment_weight
