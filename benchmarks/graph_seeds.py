@@ -100,7 +100,6 @@ class Trainer:
             "waited": jnp.zeros(count, "int32"),
             "best_epoch": jnp.zeros(count, "int32"),
             "epochs_run": jnp.zeros(count, "int32"),
-            "alignment_loss": jnp.full(count, jnp.nan),
         }
         parts = ("train", "validation")
         nodes = {
@@ -156,7 +155,6 @@ class Trainer:
             "waited": jnp.where(lower | higher, 0, rule["waited"] + waits),
             "best_epoch": jnp.where(best, rule["epochs_run"] + 1, rule["best_epoch"]),
             "epochs_run": rule["epochs_run"] + going,
-            "alignment_loss": rule["alignment_loss"],
         }, best
 
     def train(self, seeds, graphs):
@@ -215,9 +213,7 @@ def main(arguments=None):
 
 def compare(graph, name, settings, options, runs, at_once):
     """Adds the rows of one method that are not there."""
-    method = METHODS[name]
-    if options.weight is not None and method.alignment is not None:
-        method = method.weighted(options.weight)
+    method = METHODS[name].weighted(options.weight)
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     keys = {s: node_classification.key_of(name, method, s, options) for s in seeds}
     missing = [seed for seed in seeds if runs.find(keys[seed]) is None]

@@ -3,6 +3,8 @@
 import numpy as np
 from scipy import stats
 
+from keras_align.diagnostics.reporting import format_table
+
 CONFIDENCE = 0.95
 MOST_SEEDS = 100  # more are not counted
 
@@ -50,6 +52,30 @@ def difference(differences, digits):
         return mean
     low, high = t_interval(differences)
     return f"{mean} [{low:+.{digits}f}, {high:+.{digits}f}]"
+
+
+def table(by_method, lines):
+    """Returns a table of scores, with paired differences to the first method.
+
+    Args:
+        by_method: Dictionary from titles of methods to lists of rows, of the same seeds
+            in the same order.
+        lines: Iterable of tuples: the key of a row, a title, a factor, and digits. A
+            score that no row has, NaN everywhere, is left out.
+    """
+    first, *others = by_method
+    titles = ["", first, *others, *(f"{title} - {first}" for title in others)]
+    rows = []
+    for name, title, factor, digits in lines:
+        values = [
+            factor * np.array([float(row[name]) for row in of_method])
+            for of_method in by_method.values()
+        ]
+        if not np.isnan(values).all():
+            cells = [spread(each, digits) for each in values]
+            cells += [difference(each - values[0], digits) for each in values[1:]]
+            rows.append([title, *cells])
+    return "\n".join(format_table(titles, rows, range(1, len(titles))))
 
 
 def verdict(differences, interval, larger_is_better):

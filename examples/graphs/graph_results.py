@@ -1,10 +1,9 @@
 """Runs in a CSV file, so that a comparison that was stopped goes on; their table."""
 
-import comparing
-import numpy as np
-import runs_file
+import functools
 
-from keras_align.diagnostics.reporting import format_table
+import comparing
+import runs_file
 
 KEY = ("dataset", "scoring", "split", "method", "weight", "options", "precision")
 KEY += ("seed", "epochs", "patience")
@@ -23,31 +22,13 @@ TITLES = {
 }
 
 
-class Runs(runs_file.Runs):
-    """The rows of a CSV file, see `runs_file.Runs`."""
-
-    def __init__(self, file):
-        super().__init__(file, KEY, OF_RUN)
+Runs = functools.partial(runs_file.Runs, key=KEY, of_run=OF_RUN)
 
 
 def table(by_method):
-    """Returns a table of scores, with paired differences to the first method.
-
-    Args:
-        by_method: Dictionary from titles of methods to lists of rows, of the same seeds
-            in the same order.
-    """
-    first, *others = by_method
-    titles = ["", first, *others, *(f"{title} - {first}" for title in others)]
-    rows = []
-    for name, title in TITLES.items():
-        factor, digits = (100.0, 2) if title.endswith("%") else (1.0, 3)
-        values = [
-            factor * np.array([float(row[name]) for row in of_method])
-            for of_method in by_method.values()
-        ]
-        cells = [comparing.spread(each, digits) for each in values]
-        differences = [each - values[0] for each in values[1:]]
-        cells += [comparing.difference(each, digits) for each in differences]
-        rows.append([title, *cells])
-    return "\n".join(format_table(titles, rows, range(1, len(titles))))
+    """Returns a table of scores, see `comparing.table`."""
+    lines = (
+        (name, title, *((100.0, 2) if title.endswith("%") else (1.0, 3)))
+        for name, title in TITLES.items()
+    )
+    return comparing.table(by_method, lines)

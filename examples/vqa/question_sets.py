@@ -12,15 +12,6 @@ from PIL import Image
 from question_data import QuestionData, Questions, only
 from vqa_v2 import load_vqa_v2
 
-EASY_VQA = fetching.Archive(
-    package="easy-vqa",
-    version="1.0",
-    sha256="fcb51b309b78c7b00f97b64cdbcbcf5c105f94da1b39c0796cee5a787c4f650f",
-    megabytes=3.2,
-    source=False,
-    member="easy_vqa/data",
-)
-
 
 def load(name, data_dir=None):
     """Returns a `QuestionData`.
@@ -35,7 +26,7 @@ def load(name, data_dir=None):
         ValueError: If `data_dir` is needed and not given.
     """
     if name == "easy_vqa" and data_dir is None:
-        return load_easy_vqa(fetching.fetch(EASY_VQA))
+        return load_easy_vqa(fetching.fetch(fetching.EASY_VQA))
     if data_dir is None:
         raise ValueError(f"{name} needs --data-dir, the folder with {name}/")
     return DATA_SETS[name](pathlib.Path(data_dir) / name)

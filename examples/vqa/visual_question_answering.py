@@ -23,6 +23,7 @@ import quiet_tensorflow
 
 quiet_tensorflow.load()
 
+import compared_methods
 import fetching
 import grid_features
 import keras
@@ -66,19 +67,11 @@ def parse_arguments(arguments=None):
 
 def check(parser, options):
     """Refuses what cannot work before anything is fetched or computed."""
-    options.methods = [name.strip() for name in options.methods.split(",")]
-    unknown = set(options.methods) - set(METHODS)
-    if unknown or len(set(options.methods)) < len(options.methods):
-        parser.error(
-            f"--methods: expected different ones of {','.join(METHODS)}, not "
-            f"{','.join(options.methods)}"
-        )
+    compared_methods.read(parser, options, METHODS)
     for name, least in {"seeds": 1, "first_seed": 0, "epochs": 1, "samples": 0}.items():
         value = getattr(options, name)
         if value is not None and value < least:
             parser.error(f"--{name.replace('_', '-')} must be at least {least}")
-    if options.weight is not None and not 0 <= options.weight < float("inf"):
-        parser.error(f"--weight must be a number >= 0, not {options.weight}")
     if options.samples == 1:
         parser.error("--samples must be 0, or 2 and more")
 

@@ -32,13 +32,14 @@ def test(model, task, images=None, samples=20):
     probabilities, labels = scoring.softmax(logits), task.vocabulary.labels(questions)
     hits = earned(task.vocabulary.scores(questions), probabilities)
     scores = {"accuracy": float(np.mean(hits)), **of_kinds(questions.kinds, hits)}
-    scores |= trust(with_unseen(probabilities), unseen_last(probabilities, labels))
+    labels = unseen_last(probabilities, labels)
+    scores |= trust(with_unseen(probabilities), labels)
     scores["pavpu"] = np.nan
     if samples and model.get_config()["dropout"]:
         sampled = keras_align.sample_predictions(model, batches, samples)
         metric = keras_align.PAvPU()
         sampled = with_unseen(scoring.softmax(sampled))
-        metric.update_state(unseen_last(probabilities, labels), sampled)
+        metric.update_state(labels, sampled)
         scores["pavpu"] = float(metric.result())
     return scores
 

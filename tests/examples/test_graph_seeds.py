@@ -66,7 +66,7 @@ def test_the_rule_is_that_of_the_callback(graph_seeds):
     trainer = object.__new__(graph_seeds.Trainer)
     trainer.settings = graph_seeds.graph_training.Settings(patience=6)
     names = ("waited", "best_epoch", "epochs_run")
-    state = {"lowest": np.inf, "highest": 0.0, "alignment_loss": 0.0}
+    state = {"lowest": np.inf, "highest": 0.0}
     state |= dict.fromkeys(names, 0)
     for epoch, logs in enumerate(zip(losses, accuracies, strict=True)):
         if not model.stop_training:
