@@ -4,6 +4,7 @@ from typing import Any
 
 from keras_align.alignments import (
     AdversarialAlignment,
+    Alignment,
     ConditionalTransportAlignment,
     MaximumMeanDiscrepancyAlignment,
     OptimalTransportAlignment,
@@ -16,7 +17,7 @@ from keras_align.alignments import (
 # trained from scratch at a rate of 0.005, where networks of the alignment must not
 # learn faster than it; its queries and keys have a size of 0.01 to 1, where the kernel
 # must be narrower than that of transformers.
-_DEFAULTS: dict[type, tuple[dict[str, float], float]] = {
+_DEFAULTS: dict[type[Alignment], tuple[dict[str, Any], float]] = {
     AdversarialAlignment: ({"learning_rate_multiplier": 1.0}, 0.1),
     ConditionalTransportAlignment: (
         {

@@ -24,8 +24,8 @@ def co_attention_graph(
     inputs = {"question": question, "image": image}
     if region_mask is not None:
         inputs["image_mask"] = region_mask
-    sizes = "hidden_dim", "num_heads", "intermediate_dim", "dropout"
-    units = CoAttentionUnits(*(settings[name] for name in sizes), dtype)
+    names = "hidden_dim", "num_heads", "intermediate_dim", "dropout"
+    units = CoAttentionUnits(dtype=dtype, **{name: settings[name] for name in names})
     for k in range(1, settings["num_layers"] + 1):
         words = units.self_attention_unit(words, word_mask, f"question_{k}")
     for k in range(1, settings["num_layers"] + 1):
