@@ -57,3 +57,17 @@ def test_dropout_follows_its_seed():
     )
     np.testing.assert_array_equal(first, second)
     assert (first[0] != first[1]).any()
+
+
+@pytest.mark.parametrize("shape", [(), (0, 3), (1,), (3, 1), (5, 3, 3)])
+def test_dropout_of_any_shape(shape):
+    values = array(dropout(ops.ones(shape), 0.5, keras.random.SeedGenerator(1)))
+    assert values.shape == shape and set(np.unique(values)) <= {0.0, 2.0}
+
+
+def test_neighbours_are_dropped_independently():
+    generator = keras.random.SeedGenerator(1)
+    kept = array(dropout(ops.ones(200_000), 0.5, generator)) > 0
+    for distance in (1, 2):  # two entries share a number that was drawn
+        correlation = np.corrcoef(kept[distance:], kept[:-distance])[0, 1]
+        assert abs(correlation) < 5 / 200_000**0.5
