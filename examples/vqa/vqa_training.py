@@ -52,14 +52,14 @@ class Settings:
 OF_DATA_SETS = {
     "easy_vqa": Settings(
         num_layers=1,
-        hidden_dim=128,
+        hidden_dim=64,
         num_heads=4,
-        intermediate_dim=256,
+        intermediate_dim=128,
         fusion_dim=128,
         embedding_dim=64,
         dropout=0.0,
         batch_size=128,
-        epochs=4,
+        epochs=3,
         learning_rate=2e-3,
     ),
     "daquar": Settings(),

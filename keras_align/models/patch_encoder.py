@@ -10,17 +10,20 @@ from keras_align.validation import checks
 
 def patch_encoder(
     image_shape: tuple[int, int, int],
-    filters: Sequence[int] = (32, 64, 128),
+    filters: Sequence[int] = (32, 64, 64),
+    patch_size: int = 4,
     dtype: Any = None,
 ) -> keras.Model:
     """Returns an untrained encoder of image patches, to be trained along.
 
-    Every convolution of 3 x 3, with ReLU, halves height and width: by default features
-    are of patches of 8 x 8 pixels, which see 15 x 15.
+    The first convolution reads patches that do not overlap; every other one, of 3 x 3,
+    halves height and width. By default features are of patches of 16 x 16 pixels, which
+    see 28 x 28. Each is followed by batch normalization and ReLU.
 
     Args:
         image_shape: height, width and channels.
-        filters: ints, of the convolutions. Defaults to `(32, 64, 128)`.
+        filters: ints, of the convolutions. Defaults to `(32, 64, 64)`.
+        patch_size: int, kernel and stride of the first convolution. Defaults to `4`.
         dtype: dtype or policy of the layers. Defaults to Keras's own.
 
     Returns:
@@ -33,8 +36,28 @@ def patch_encoder(
     Example:
 
     >>> keras_align.models.patch_encoder((64, 64, 3)).output_shape
-    (None, 8, 8, 128)
+    (None, 4, 4, 64)
     """
+    _check(image_shape, filters, patch_size)
+    image = x = keras.Input(image_shape, name="image")
+    for number, size in enumerate(filters, start=1):
+        kernel, stride = (patch_size, patch_size) if number == 1 else (3, 2)
+        x = keras.layers.Conv2D(
+            *(size, kernel, stride),
+            padding="same",
+            use_bias=False,
+            data_format="channels_last",
+            dtype=dtype,
+            name=f"convolution_{number}",
+        )(x)
+        x = keras.layers.BatchNormalization(
+            dtype=dtype, name=f"normalization_{number}"
+        )(x)
+        x = keras.layers.ReLU(dtype=dtype, name=f"relu_{number}")(x)
+    return keras.Model(image, x, name="patch_encoder")
+
+
+def _check(image_shape, filters, patch_size):
     if len(image_shape) != 3:
         raise ValueError(
             "Argument `image_shape` must be height, width and channels. Received: "
@@ -42,18 +65,7 @@ def patch_encoder(
         )
     if not filters:
         raise ValueError("Argument `filters` must not be empty. Received: filters=()")
+    checks.positive_integer("patch_size", patch_size)
     for name, sizes in {"image_shape": image_shape, "filters": filters}.items():
         for size in sizes:
             checks.positive_integer(name, size)
-    image = x = keras.Input(image_shape, name="image")
-    for number, size in enumerate(filters, start=1):
-        x = keras.layers.Conv2D(
-            *(size, 3),
-            strides=2,
-            padding="same",
-            activation="relu",
-            data_format="channels_last",
-            dtype=dtype,
-            name=f"convolution_{number}",
-        )(x)
-    return keras.Model(image, x, name="patch_encoder")
