@@ -36,6 +36,7 @@ import vqa_training
 from question_batches import noisy
 from question_data import Vocabulary
 from vqa_methods import METHODS
+from wordnet_nouns import Nouns
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 NOISE = 1.0
@@ -50,7 +51,8 @@ def parse_arguments(arguments=None):
     add("--data", default="easy_vqa", choices=question_sets.DATA_SETS)
     add("--data-dir", help="folder that holds the one of the data set")
     add("--features-dir", help="where features of images are kept; None: the cache")
-    add("--methods", default="soft,ct,gan", help=f"of {','.join(METHODS)}")
+    add("--wordnet", help="folder of WordNet's files, for WUPS; None: no WUPS")
+    add("--methods", default="soft,gan", help=f"of {','.join(METHODS)}")
     add("--seeds", type=int, default=1, help="runs of each method")
     add("--first-seed", type=int, default=0)
     add("--weight", type=float, help="of the alignments, instead of their own")
@@ -118,7 +120,9 @@ def prepare(options):
     else:
         images = grid_features.of_images(data, options.features_dir)
     most = 3129 if options.data == "vqa_v2" else None  # answers, as usual there
-    task = vqa_training.Task(data, Vocabulary.of(data.train, most_answers=most), images)
+    similarity = options.wordnet and Nouns(options.wordnet).similarity
+    vocabulary = Vocabulary.of(data.train, most_answers=most)
+    task = vqa_training.Task(data, vocabulary, images, similarity)
     if options.question_only:
         return dataclasses.replace(task, images=vqa_scores.without_images(task))
     return task

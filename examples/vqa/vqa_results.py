@@ -6,14 +6,16 @@ import comparing
 import runs_file
 
 KEY = ("data", "images", "method", "weight", "options", "settings", "seed", "samples")
-SCORES = ("accuracy", "accuracy_open", "accuracy_closed", "ece", "pavpu", "coverage")
-SCORES += ("risk_coverage",)
+SCORES = ("accuracy", "accuracy_open", "accuracy_closed", "wups", "wups_0", "ece")
+SCORES += ("pavpu", "coverage", "risk_coverage")
 OF_RUN = (*SCORES, *(f"noisy_{name}" for name in SCORES))
 OF_RUN += ("loss", "alignment_loss", "parameters", "seconds_per_step")
 TITLES = {
     "accuracy": "accuracy, %",
     "accuracy_open": "accuracy of open questions, %",
     "accuracy_closed": "accuracy of closed questions, %",
+    "wups": "WUPS at 0.9, %",
+    "wups_0": "WUPS at 0.0, %",
     "ece": "ECE, %",
     "pavpu": "PAvPU, %",
     "coverage": "coverage at 5% risk, %",

@@ -2,6 +2,7 @@
 
 import numpy as np
 import scoring
+import wups
 
 import keras_align
 
@@ -24,7 +25,8 @@ def test(model, task, images=None, samples=20):
     Returns:
         A dictionary of floats: `accuracy` (on VQA-v2 the mean score), and
         `accuracy_<kind>` for questions of several kinds; `ece`, `coverage` (at a risk
-        of 5%), `risk_coverage` (the area), `pavpu`.
+        of 5%), `risk_coverage` (the area), `pavpu`, and with a similarity of words
+        `wups` (at 0.9) and `wups_0`.
     """
     questions = task.data.test
     batches = task.batches(questions, images)
@@ -32,6 +34,7 @@ def test(model, task, images=None, samples=20):
     probabilities, labels = scoring.softmax(logits), task.vocabulary.labels(questions)
     hits = earned(task.vocabulary.scores(questions), probabilities)
     scores = {"accuracy": float(np.mean(hits)), **of_kinds(questions.kinds, hits)}
+    scores |= nearness(task, probabilities)
     labels = unseen_last(probabilities, labels)
     scores |= trust(with_unseen(probabilities), labels)
     scores["pavpu"] = np.nan
@@ -56,6 +59,18 @@ def of_kinds(kinds, hits):
     return {
         f"accuracy_{kind.lower()}": float(np.mean(hits[np.array(kinds) == kind]))
         for kind in sorted(set(kinds))
+    }
+
+
+def nearness(task, probabilities):
+    """Returns how near the best answers are to the true ones."""
+    if task.similarity is None:
+        return {}
+    given = [task.vocabulary.answers[k] for k in probabilities.argmax(-1)]
+    true = [max(answers, key=answers.get) for answers in task.data.test.answers]
+    return {
+        "wups": wups.wups(given, true, task.similarity),
+        "wups_0": wups.wups(given, true, task.similarity, threshold=0.0),
     }
 
 

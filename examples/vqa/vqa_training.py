@@ -58,9 +58,9 @@ OF_DATA_SETS = {
         fusion_dim=128,
         embedding_dim=64,
         dropout=0.0,
-        batch_size=128,
-        epochs=3,
-        learning_rate=2e-3,
+        batch_size=64,
+        epochs=4,
+        learning_rate=1e-3,
     ),
     "daquar": Settings(),
     "vqa_rad": Settings(),
@@ -83,11 +83,13 @@ class Task:
         data: `question_data.QuestionData`.
         vocabulary: `question_data.Vocabulary`.
         images: Array of all images: uint8 pixels or features of regions.
+        similarity: Function of two words for WUPS, or `None` for no WUPS.
     """
 
     data: object
     vocabulary: object
     images: np.ndarray
+    similarity: object = None
 
     @property
     def of_pixels(self):

@@ -16,7 +16,8 @@ def wups(answers, truths, similarity, threshold=THRESHOLD):
     Args:
         answers: List of strings, as `"chair, table"`.
         truths: List of strings.
-        similarity: Function of two words, from 0 to 1, as `wu_palmer`.
+        similarity: Function of two words, from 0 to 1, as that of
+            `wordnet_nouns.Nouns`.
         threshold: Float: lower similarities count a tenth. 0.0 and 0.9 are usual.
     """
 
@@ -35,28 +36,3 @@ def wups(answers, truths, similarity, threshold=THRESHOLD):
 def words_of(answer):
     """Returns the words of an answer, without repetitions."""
     return list(dict.fromkeys(word.strip() for word in answer.split(",")))
-
-
-def wu_palmer():
-    """Returns the Wu-Palmer similarity of two words, by NLTK's WordNet.
-
-    Raises:
-        LookupError: If NLTK or its corpus is not there: `pip install nltk`, and
-            `python -m nltk.downloader wordnet`.
-    """
-    try:
-        from nltk.corpus import wordnet
-    except ImportError as error:
-        raise LookupError("WUPS needs NLTK: pip install nltk") from error
-    wordnet.ensure_loaded()
-    known = {}
-
-    def similarity(word, other):
-        key = (word, other)
-        if key not in known:
-            senses = [wordnet.synsets(x, pos=wordnet.NOUN) for x in key]
-            near = [a.wup_similarity(b) or 0.0 for a in senses[0] for b in senses[1]]
-            known[key] = max(near, default=0.0)
-        return known[key]
-
-    return similarity

@@ -89,3 +89,30 @@ def write_vqa_v2(folder):
             file = folder / f"v2_{kind}mscoco_{part}2014_{name}.json"
             file.write_text(json.dumps({name: rows}))
     return folder
+
+
+# thing - furniture - seat - chair, furniture - table (also: data), thing - data
+NOUNS = """  1 The licence of the database is indented.
+00000001 03 n 01 thing 0 001 ~ 00000002 n 0000 | what there is
+00000002 06 n 02 furniture 0 piece_of_furniture 0 001 @ 00000001 n 0000 | in rooms
+00000003 06 n 01 seat 0 002 @ 00000002 n 0000 + 00000009 v 0101 | to sit on
+00000004 06 n 01 chair 0 001 @ 00000003 n 0000 | with a back
+00000005 06 n 01 table 0 001 @ 00000002 n 0000 | with a top
+00000006 09 n 02 data 0 table 1 001 @i 00000001 n 0000 | in rows
+"""
+WORDS = """  1 The licence of the database is indented.
+chair n 1 1 @ 1 1 00000004
+furniture n 1 2 @ ~ 1 1 00000002
+seat n 1 2 @ ~ 1 0 00000003
+shelf n 1 1 @ 1 0 00000003
+table n 2 1 @ 2 1 00000005 00000006
+"""
+
+
+def write_wordnet(folder):
+    """Writes the nouns of a small WordNet and returns the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "data.noun").write_text(NOUNS)
+    (folder / "index.noun").write_text(WORDS)
+    (folder / "noun.exc").write_text("shelves shelf\n")
+    return folder

@@ -9,6 +9,7 @@ import vqa_scores
 import vqa_v2
 import wups
 from question_batches import QuestionBatches, noisy
+from wordnet_nouns import Nouns
 
 pytestmark = pytest.mark.backends("tensorflow")
 
@@ -128,3 +129,16 @@ def test_wups_by_hand():
     # The answer lacks one of two: the worse direction counts, 1 * 0.08.
     both = wups.wups(["chair"], ["chair, table"], similarity)
     assert both == pytest.approx(0.08)
+
+
+def test_similarity_of_nouns(tmp_path):
+    nouns = Nouns(small.write_wordnet(tmp_path))
+    assert nouns.similarity("chair", "chairs") == 1.0
+    # Both are furniture, of depth 2; two steps and one lead there.
+    assert nouns.similarity("chair", "table") == pytest.approx(4 / 7)
+    assert nouns.similarity("furniture", "chair") == pytest.approx(4 / 6)
+    assert nouns.similarity("shelves", "seat") == 1.0
+    assert nouns.similarity("blue", "chair") == 0.0
+    assert nouns.senses("Tables") == ["00000005", "00000006"]
+    with pytest.raises(FileNotFoundError):
+        Nouns(tmp_path / "nowhere")

@@ -83,11 +83,13 @@ def test_open_and_closed_questions_of_grid_features(run, tmp_path, capsys):
     small.write_vqa_rad(tmp_path / "vqa_rad")
     features = np.random.default_rng(0).random((2, 4, 6)).astype("float16")
     np.save(tmp_path / "vqa_rad_efficientnet_lite0.npy", features)
-    output = run("vqa_rad", "--methods", "soft", "--question-only")
+    wordnet = ["--wordnet", str(small.write_wordnet(tmp_path / "wordnet"))]
+    output = run("vqa_rad", "--methods", "soft", "--question-only", *wordnet)
     (row,) = vqa_results.Runs(output / "runs.csv").rows
     accuracy = [float(row[f"accuracy_{kind}"]) for kind in ("open", "closed")]
     assert float(row["accuracy"]) == pytest.approx(np.mean(accuracy))
     assert row["images"] == "none"
+    assert 0.0 <= float(row["wups"]) <= float(row["wups_0"]) <= 1.0
     assert "accuracy of closed questions, %" in capsys.readouterr().out
 
 
