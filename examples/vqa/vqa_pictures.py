@@ -78,13 +78,13 @@ def looks(model, task, questions):
     last = last_unit(model)
     record = keras_align.record_attention(model, inputs)[last + "guided_attention"]
     norm = model.get_layer(last + "feed_forward_norm").output
-    features = keras.Model(model.input, norm).predict(inputs, verbose=0)
+    features = keras.Model(model.input, norm)(inputs)
     _, weights = model.get_layer("image_reduction")(
         features, return_attention_scores=True
     )
     regions = keras.ops.convert_to_numpy(weights)
     words = np.einsum("bnrt,br->bt", record.scores, regions) / record.scores.shape[1]
-    best = model.predict(inputs, verbose=0).argmax(-1)
+    best = keras.ops.convert_to_numpy(model(inputs)).argmax(-1)
     return words, regions, [task.vocabulary.answers[k] for k in best]
 
 
