@@ -12,8 +12,10 @@ import keras_align
 pytestmark = pytest.mark.backends("tensorflow")
 
 README = pathlib.Path(__file__).parents[1] / "README.md"
-FUNCTIONAL, BERT, EXPORT, MATCHED, GRAPH, DEVICES, SERVED, OWN, CHOICES = re.findall(
-    r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL
+FUNCTIONAL, BERT, EXPORT, MATCHED, GRAPH, IMAGES, DEVICES, SERVED, OWN, CHOICES = (
+    re.findall(
+        r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL
+    )
 )
 
 
@@ -54,6 +56,25 @@ def test_a_graph(capsys):
     exec(GRAPH.replace("epochs=200", "epochs=3"), names)
     assert len(names["network"].history.history["alignment_loss"]) == 3
     assert "total MMD" in capsys.readouterr().out
+
+
+def test_questions_about_images(capsys):
+    draw = np.random.default_rng(0)
+    names = {
+        "keras": keras,
+        "keras_align": keras_align,
+        "questions": draw.integers(1, 1000, (32, 6)),
+        "features": draw.random((32, 9, 1280), "float32"),
+        "answers": draw.integers(0, 100, 32),
+    }
+    small = IMAGES.replace("num_layers=2", "num_layers=1")
+    exec(
+        small.replace("from_logits=True)", "from_logits=True), jit_compile=False", 1),
+        names,
+    )
+    certain, coverage = map(float, capsys.readouterr().out.split()[-2:])
+    assert 0.0 <= certain <= 1.0
+    assert 0.0 <= coverage <= 1.0
 
 
 @pytest.mark.slow

@@ -34,21 +34,31 @@ class Settings:
         precision: String, the dtype policy.
     """
 
-    num_layers: int = 2
-    hidden_dim: int = 256
+    num_layers: int = 4
+    hidden_dim: int = 512
     num_heads: int = 8
-    intermediate_dim: int = 1024
-    fusion_dim: int = 512
+    intermediate_dim: int = 2048
+    fusion_dim: int = 1024
     embedding_dim: int = 300
     dropout: float = 0.1
     batch_size: int = 64
-    epochs: int = 10
-    learning_rate: float = 3e-4
+    epochs: int = 13
+    learning_rate: float = 1e-4
     weight_decay: float = 0.0
     jit_compile: bool = True
     precision: str = "float32"
 
 
+OF_FEATURES = Settings(
+    num_layers=2,
+    hidden_dim=128,
+    num_heads=4,
+    intermediate_dim=256,
+    fusion_dim=256,
+    embedding_dim=128,
+    dropout=0.3,
+    learning_rate=1e-3,
+)
 OF_DATA_SETS = {
     "easy_vqa": Settings(
         num_layers=1,
@@ -62,16 +72,9 @@ OF_DATA_SETS = {
         epochs=4,
         learning_rate=1e-3,
     ),
-    "daquar": Settings(),
-    "vqa_rad": Settings(),
-    "vqa_v2": Settings(
-        num_layers=4,
-        hidden_dim=512,
-        intermediate_dim=2048,
-        fusion_dim=1024,
-        epochs=13,
-        learning_rate=1e-4,
-    ),
+    "daquar": dataclasses.replace(OF_FEATURES, epochs=6),
+    "vqa_rad": dataclasses.replace(OF_FEATURES, epochs=15),
+    "vqa_v2": Settings(),
 }
 
 
