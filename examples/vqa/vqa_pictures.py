@@ -31,7 +31,7 @@ def draw(models, untrained, task, folder):
         "coverage.png": draw_coverage(models, task),
     }
     for name, figure in pictures.items():
-        figure.savefig(folder / name, dpi=120)
+        figure.savefig(folder / name, dpi=120, bbox_inches="tight")
     return len(pictures)
 
 
