@@ -78,6 +78,9 @@ def optimal_transport(
         max_iterations,
         tolerance,
     )
+    # Or TensorFlow differentiates the iterations, in vain, which XLA cannot compile
+    # where the numbers of samples and tokens are not known beforehand.
+    plan = ops.stop_gradient(plan)
     total = optimal_transport_closed_form(query, key, plan, cost)
     total += ops.stop_gradient(ops.relu(-total))  # what rounding leaves below 0
     total = numerics.zero_if_empty(total, query_mask, key_mask)
