@@ -45,7 +45,7 @@ class AttentionDropout:
             return call
 
         try:
-            with replaced(self.owner, self.method, make):
+            with replaced(self.owner, self.method, make, all_threads=True):
                 yield
         finally:
             state.assign(before)

@@ -21,6 +21,7 @@ def replaced(
     layer: keras.layers.Layer,
     method: str,
     make: Callable[[Callable[..., Any]], Callable[..., Any]],
+    all_threads: bool = False,
 ) -> Iterator[None]:
     """Replaces a method of one layer for the time of a `with` statement.
 
@@ -31,6 +32,8 @@ def replaced(
         layer: `keras.layers.Layer`.
         method: string, name of the method.
         make: function from the method to what replaces it.
+        all_threads: bool, whether threads that replace nothing themselves, as those of
+            replicas, see it, too. Defaults to `False`.
     """
     with _LOCK:
         inner = vars(layer).get(method)
@@ -38,11 +41,12 @@ def replaced(
             inner = _Replaceable(getattr(layer, method), inner)
             layer.__dict__[method] = inner
         inner.users += 1
-    inner.stack.append(make(inner.stack[-1]))
+    stack = inner.of_all if all_threads else inner.of_thread
+    stack.append(make(inner.current()))
     try:
         yield
     finally:
-        inner.stack.pop()
+        stack.pop()
         with _LOCK:
             inner.users -= 1
             if not inner.users:
@@ -59,16 +63,20 @@ class _Replaceable:
     def __init__(self, original, own):
         functools.update_wrapper(self, original)
         self.original, self.own = original, own
-        self.users, self.local = 0, threading.local()
+        self.users, self.local, self.of_all = 0, threading.local(), [original]
 
     def __call__(self, *args, **kwargs):
-        return self.stack[-1](*args, **kwargs)
+        return self.current()(*args, **kwargs)
+
+    def current(self):
+        """What stands for the method now."""
+        return (self.of_thread or self.of_all)[-1]
 
     @property
-    def stack(self):
-        """What stands for the method in this thread, the last one on top."""
+    def of_thread(self):
+        """What this thread has put in the place of the method, the last one on top."""
         if not hasattr(self.local, "stack"):
-            self.local.stack = [self.original]
+            self.local.stack = []
         return self.local.stack
 
     def restore(self, layer, method):

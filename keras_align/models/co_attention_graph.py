@@ -52,8 +52,7 @@ def _question(settings, dtype):
         )
         return ids, lstm(words, mask=mask), mask
     inputs = tree.map_structure(_input_like, encoder.input)
-    words = encoder(inputs)
-    words = words["sequence_output"] if isinstance(words, dict) else words
+    words = _sequence(encoder(inputs))
     known = isinstance(inputs, dict) and "padding_mask" in inputs
     mask = ops.cast(inputs["padding_mask"], "bool") if known else None
     project = keras.layers.Dense(hidden, dtype=dtype, name="question_projection")
@@ -68,9 +67,9 @@ def _image(settings, dtype):
         image = regions = keras.Input(shape, name="image")
     else:
         image = _input_like(encoder.input, "image")
-        regions = encoder(image)
+        regions = _sequence(encoder(image))
     if len(regions.shape) == 4:
-        regions = ops.reshape(regions, (-1, *_grid(regions.shape)))
+        regions = keras.layers.Reshape((-1, regions.shape[-1]), dtype=dtype)(regions)
     mask = None
     if settings["masked_regions"]:
         mask = keras.Input((regions.shape[1],), dtype="bool", name="image_mask")
@@ -80,9 +79,9 @@ def _image(settings, dtype):
     return image, project(regions), mask
 
 
-def _grid(shape):
-    rows, columns, features = shape[1:]
-    return (-1 if None in (rows, columns) else rows * columns), features
+def _sequence(outputs):
+    """The tokens, of the outputs of an encoder, as keras-hub's backbones have them."""
+    return outputs["sequence_output"] if isinstance(outputs, dict) else outputs
 
 
 def _input_like(tensor, name=None):

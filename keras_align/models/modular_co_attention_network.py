@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_align.models.co_attention_graph import co_attention_graph
 from keras_align.validation import checks
@@ -53,9 +54,9 @@ class ModularCoAttentionNetwork(keras.Model):
             `(B, T, E)`, or a dict with these as `"sequence_output"`; padding is where
             its input `"padding_mask"` is 0, if it has one. Defaults to `None`.
         image_encoder: built functional `keras.Model` for `"image"`, `(B, height, width,
-            channels)`, with outputs `(B, R, D)` or `(B, rows, columns, D)`, as a
-            backbone of keras-hub or `patch_encoder`. Defaults to `None`: `"image"` are
-            features of regions.
+            channels)`, with outputs `(B, R, D)` or `(B, rows, columns, D)`, or a dict
+            with these as `"sequence_output"`, as a backbone of keras-hub or
+            `patch_encoder`. Defaults to `None`: `"image"` are features of regions.
         **kwargs: `name`, `dtype` and `trainable`.
 
     Call arguments:
@@ -106,7 +107,9 @@ class ModularCoAttentionNetwork(keras.Model):
             *(fusion_dim, embedding_dim, dropout, masked_regions),
             *(question_encoder, image_encoder),
         )
-        settings = dict(zip(_SETTINGS, values, strict=True))
+        # Keras takes no NumPy scalars, nor can JSON hold them.
+        plain = (x.item() if isinstance(x, np.generic) else x for x in values)
+        settings = dict(zip(_SETTINGS, plain, strict=True))
         _check(settings)
         policy = keras.dtype_policies.get(kwargs.get("dtype"))
         inputs, outputs = co_attention_graph(settings, policy)

@@ -38,8 +38,10 @@ def patch_encoder(
     >>> keras_align.models.patch_encoder((64, 64, 3)).output_shape
     (None, 4, 4, 64)
     """
-    _check(image_shape, filters, patch_size)
-    image = x = keras.Input(image_shape, name="image")
+    filters = checks.positive_integers("filters", filters)
+    shape = checks.positive_integers("image_shape", image_shape, 3)
+    checks.positive_integer("patch_size", patch_size)
+    image = x = keras.Input(shape, name="image")
     for number, size in enumerate(filters, start=1):
         kernel, stride = (patch_size, patch_size) if number == 1 else (3, 2)
         x = keras.layers.Conv2D(
@@ -55,17 +57,3 @@ def patch_encoder(
         )(x)
         x = keras.layers.ReLU(dtype=dtype, name=f"relu_{number}")(x)
     return keras.Model(image, x, name="patch_encoder")
-
-
-def _check(image_shape, filters, patch_size):
-    if len(image_shape) != 3:
-        raise ValueError(
-            "Argument `image_shape` must be height, width and channels. Received: "
-            f"image_shape={image_shape}"
-        )
-    if not filters:
-        raise ValueError("Argument `filters` must not be empty. Received: filters=()")
-    checks.positive_integer("patch_size", patch_size)
-    for name, sizes in {"image_shape": image_shape, "filters": filters}.items():
-        for size in sizes:
-            checks.positive_integer(name, size)

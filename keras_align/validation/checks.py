@@ -33,6 +33,22 @@ def positive_integer(name: str, value: Any) -> None:
         _refuse(name, value, "a positive integer below 2**31")
 
 
+def positive_integers(
+    name: str, values: Any, length: int | None = None
+) -> tuple[int, ...]:
+    """Returns integers above zero, one at least, or raises; `length` is how many."""
+    described = f"{length} positive integers" if length else "positive integers"
+    try:
+        values = tuple(values)
+    except TypeError:
+        _refuse(name, values, described)
+    if not values or len(values) != (length or len(values)):
+        _refuse(name, values, described)
+    for value in values:
+        positive_integer(name, value)
+    return tuple(map(int, values))
+
+
 def count(name: str, value: Any) -> None:
     """Raises unless `value` is an integer that is not below zero."""
     if not _is_integer(value) or value < 0:

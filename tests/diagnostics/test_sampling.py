@@ -84,6 +84,16 @@ def test_several_outputs():
     np.testing.assert_allclose(samples["tokens"].mean(2), samples["mean"], atol=1e-5)
 
 
+@pytest.mark.backends("tensorflow")
+def test_replicas():
+    import tensorflow as tf
+
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+        model = network()
+    outputs = keras_align.sample_predictions(model, X, 4)
+    assert outputs.std(axis=1).max() > 0.0
+
+
 def test_graph_attention():
     network = keras_align.models.GraphAttentionNetwork(4, 3)
     features = np.random.default_rng(1).standard_normal((6, 4)).astype("float32")

@@ -254,6 +254,23 @@ def test_a_backbone_reads_the_question():
     np.testing.assert_allclose(again.predict(inputs, verbose=0), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("named", [False, True])
+def test_an_encoder_of_images_of_any_size(named):
+    image = keras.Input((None, None, 3), name="pixels")
+    grid = keras.layers.Conv2D(4, 2, 2, data_format="channels_last")(image)
+    outputs = {"sequence_output": grid, "pooled_output": grid} if named else grid
+    encoder = keras.Model(image, outputs)
+    model = network(
+        image_encoder=encoder, num_layers=np.int64(1), hidden_dim=np.int32(8)
+    )
+    draw = np.random.default_rng(0)
+    for size in (4, 6):
+        pixels = draw.random((8, size, size, 3), "float32")
+        inputs = {"question": questions()["question"], "image": pixels}
+        assert np.isfinite(array(model(inputs))).all()
+    assert type(model.get_config()["hidden_dim"]) is int
+
+
 def test_a_mean_of_regions_has_the_weights_that_it_returns():
     layer = keras_align.models.WeightedReduction(8, 5)
     x, mask = questions()["image"], questions()["image_mask"]
@@ -302,7 +319,11 @@ def test_wrong_arguments(options, message):
 
 
 @pytest.mark.parametrize(
-    "arguments", [((16, 16),), ((16, 16, 0),), ((16, 16, 3), ()), ((8, 8, 3), (4, -1))]
+    "arguments",
+    [
+        *(((16, 16),), ((16, 16, 0),), (None,)),
+        *(((16, 16, 3), ()), ((8, 8, 3), (4, -1)), ((8, 8, 3), 32)),
+    ],
 )
 def test_wrong_arguments_of_the_patch_encoder(arguments):
     with pytest.raises(ValueError, match="`image_shape`|`filters`"):
