@@ -67,6 +67,8 @@ def test_questions_about_images(capsys):
         "features": draw.random((32, 9, 1280), "float32"),
         "answers": draw.integers(0, 100, 32),
     }
+    names["test_answers"] = names["answers"]
+    names["test_inputs"] = {"question": names["questions"], "image": names["features"]}
     small = IMAGES.replace("num_layers=2", "num_layers=1, hidden_dim=32, fusion_dim=16")
     eager = small.replace("from_logits=True)", "from_logits=True), jit_compile=False")
     exec(eager, names)

@@ -6,7 +6,7 @@ import re
 import numpy as np
 
 PADDING, UNKNOWN = 0, 1
-WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
+WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -69,7 +69,11 @@ def load_daquar(folder):
 
 
 def load_vqa_rad(folder):
-    """Radiology images and questions of clinicians (Lau et al. 2018)."""
+    """Radiology images and questions of clinicians (Lau et al. 2018).
+
+    All images of the test are in training, too, with other questions, and a few
+    questions; answers to new images are likely worse than the test says.
+    """
     with np.load(folder / "images_224_gray.npz") as arrays:
         grey, names = arrays["images"], arrays["names"]
     number = {str(name): k for k, name in enumerate(names)}

@@ -16,6 +16,7 @@ import dataclasses
 import pathlib
 import sys
 import time
+import zipfile
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
 
@@ -40,6 +41,8 @@ from wordnet_nouns import Nouns
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 NOISE = 1.0
+UNREADABLE = (fetching.FetchError, OSError, KeyError, ValueError, TypeError)
+UNREADABLE += (EOFError, zipfile.BadZipFile)
 
 
 def parse_arguments(arguments=None):
@@ -85,7 +88,7 @@ def main(arguments=None):
         options.output.mkdir(parents=True, exist_ok=True)
         runs = vqa_results.Runs(options.output / "runs.csv")
         task = prepare(options)
-    except (fetching.FetchError, OSError, KeyError, ValueError) as error:
+    except UNREADABLE as error:
         sys.exit(f"error: {error}")
     settings = settings_of(options)
     train, test = task.data.train, task.data.test
@@ -105,7 +108,7 @@ def main(arguments=None):
     table = vqa_results.table(by_method)
     print(f"\n{table}\n")
     (options.output / "table.txt").write_text(table + "\n", encoding="utf-8")
-    keras.utils.set_random_seed(options.first_seed)
+    keras.utils.set_random_seed(options.first_seed + options.seeds - 1)
     untrained = vqa_training.build(task, settings)
     files = vqa_pictures.draw(models, untrained, task, options.output)
     minutes = (time.perf_counter() - started) / 60
@@ -114,13 +117,15 @@ def main(arguments=None):
 
 def prepare(options):
     """Returns the `vqa_training.Task`, with images as pixels or as features."""
+    similarity = None
+    if options.wordnet is not None:
+        similarity = Nouns(options.wordnet).similarity
     data = question_sets.load(options.data, options.data_dir)
     if options.data in ("easy_vqa", "vqa_v2"):
         images = data.load_images(np.arange(data.num_images))
     else:
         images = grid_features.of_images(data, options.features_dir)
     most = 3129 if options.data == "vqa_v2" else None  # answers, as usual there
-    similarity = options.wordnet and Nouns(options.wordnet).similarity
     vocabulary = Vocabulary.of(data.train, most_answers=most)
     task = vqa_training.Task(data, vocabulary, images, similarity)
     if options.question_only:

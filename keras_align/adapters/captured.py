@@ -111,6 +111,7 @@ def masked_pairs(
         if not masks:
             same = self_attention and _fits(query.shape[1], key.shape[1])
             masks = adapter.token_masks(layer, arguments, same)
+        masks = [_spread(*each) for each in zip(masks, (query, key), strict=True)]
         _check_mask(layer, "queries", masks[0], query)
         _check_mask(layer, "keys", masks[1], key)
         masked.append((query, key, *masks))
@@ -141,6 +142,13 @@ def check_heads(
         f"(B, S, {of_keys[1]}, {size}), as its attributes say. Its adapter found "
         f"{shapes[0]}, {shapes[1]}. {remedy}"
     )
+
+
+def _spread(mask, tokens):
+    """A mask `(B, 1)`, as of an attention mask `(B, T, 1)`, as one of all tokens."""
+    if mask is None or len(mask.shape) != 2 or mask.shape[1] != 1:
+        return mask
+    return ops.broadcast_to(mask, (ops.shape(mask)[0], ops.shape(tokens)[1]))
 
 
 def _check_mask(layer, kind, mask, tokens):

@@ -32,7 +32,7 @@ def sample_predictions(
     Args:
         model: `keras.Model` with attention that `align_model` can convert, plain or
             aligned, with a dropout of attention weights above 0.
-        inputs: what `model.predict` takes.
+        inputs: what `model.predict` takes; data in batches are read once.
         samples: int > 0. Defaults to `20`.
         batch_size: as in `model.predict`.
         seed: int >= 0; the same one gives the same samples. Defaults to `0`.
@@ -63,15 +63,48 @@ def sample_predictions(
         stack.enter_context(_seeded_backend(int(seeds[-1])))
         for each, of_layer in zip(dropouts, seeds, strict=False):
             stack.enter_context(each.kept(int(of_layer), lambda: used.append(True)))
-        results = [
-            model.predict(inputs, batch_size=batch_size, verbose=0)
-            for _ in range(samples)
+        batches = [
+            _stacked(
+                model.predict(batch, batch_size=batch_size, verbose=0)
+                for _ in range(samples)
+            )
+            for batch in _read_once(inputs)
         ]
     if not used:
         raise ValueError(
             f"Argument `model`: the attention of '{model.name}' drops no weights in "
             "inference, as that of a fused kernel, so there is nothing to sample."
         )
+    return tree.map_structure(lambda *each: np.concatenate(each), *batches)
+
+
+def _read_once(inputs):
+    """Arrays as they are, and data that come in batches as data of one batch each.
+
+    Data that shuffle themselves have another order in every pass.
+    """
+    if hasattr(inputs, "shape") or isinstance(inputs, dict | list | tuple):
+        return [inputs]
+    if hasattr(inputs, "from_tensors"):  # a tf.data.Dataset
+        return map(inputs.from_tensors, inputs)
+    if isinstance(inputs, keras.utils.PyDataset):
+        return (_Batch(inputs[k]) for k in range(inputs.num_batches))
+    return map(_Batch, inputs)  # a generator, or a DataLoader
+
+
+class _Batch(keras.utils.PyDataset):
+    def __init__(self, batch):
+        super().__init__()
+        self.batch = batch if isinstance(batch, tuple) else (batch,)
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        return self.batch
+
+
+def _stacked(results):
     return tree.map_structure(lambda *each: np.stack(each, axis=1), *results)
 
 

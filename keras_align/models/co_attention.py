@@ -54,7 +54,12 @@ class CoAttentionUnits:
             dtype=self.dtype,
             name=name,
         )
-        return self._add(x, layer(x, to, attention_mask=mask), name)
+        change = layer(x, to, attention_mask=mask)
+        if mask is not None:
+            # Fused kernels attend to padding where there is nothing else.
+            seen = ops.any(mask, axis=-1, keepdims=True)
+            change = ops.where(seen, change, ops.zeros_like(change))
+        return self._add(x, change, name)
 
     def _feed_forward(self, x, name):
         sizes = {"inner": (self.intermediate_dim, "relu"), "outer": (self.hidden_dim,)}

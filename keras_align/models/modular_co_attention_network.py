@@ -15,6 +15,7 @@ _SETTINGS = (
     *("question_encoder", "image_encoder"),
 )
 _ENCODERS = ("question_encoder", "image_encoder")
+_OF_KERAS = ("name", "dtype", "trainable")
 
 
 @keras.saving.register_keras_serializable(package="keras_align")
@@ -52,7 +53,8 @@ class ModularCoAttentionNetwork(keras.Model):
         question_encoder: built functional `keras.Model` for `"question"`, as a backbone
             of keras-hub, in the place of embedding and LSTM. Its outputs are
             `(B, T, E)`, or a dict with these as `"sequence_output"`; padding is where
-            its input `"padding_mask"` is 0, if it has one. Defaults to `None`.
+            its input `"padding_mask"` is 0, if it has one: no mask that its layers
+            compute is read. Defaults to `None`.
         image_encoder: built functional `keras.Model` for `"image"`, `(B, height, width,
             channels)`, with outputs `(B, R, D)` or `(B, rows, columns, D)`, or a dict
             with these as `"sequence_output"`, as a backbone of keras-hub or
@@ -63,8 +65,8 @@ class ModularCoAttentionNetwork(keras.Model):
         inputs: dict of `"question"`, int `(B, T)`, or the inputs of the encoder, and
             `"image"`, float `(B, R, D)`, or the input of the encoder; with
             `masked_regions` also `"image_mask"`, boolean `(B, R)`. A question without
-            words, and an image whose regions are all masked, count as a vector of
-            zeros; so their answer is that of the other side.
+            words, and an image whose regions are all masked, add nothing that depends
+            on their padding; so their answer is that of the other side.
 
     Returns:
         `(B, C)`, logits.
@@ -111,6 +113,7 @@ class ModularCoAttentionNetwork(keras.Model):
         plain = (x.item() if isinstance(x, np.generic) else x for x in values)
         settings = dict(zip(_SETTINGS, plain, strict=True))
         _check(settings)
+        checks.known_names("ModularCoAttentionNetwork", kwargs, _OF_KERAS)
         policy = keras.dtype_policies.get(kwargs.get("dtype"))
         inputs, outputs = co_attention_graph(settings, policy)
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)

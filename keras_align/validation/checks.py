@@ -49,6 +49,13 @@ def positive_integers(
     return tuple(map(int, values))
 
 
+def known_names(title: str, given: Any, known: Any) -> None:
+    """Raises for keyword arguments that a class does not have."""
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise TypeError(f"{title} has no argument {unknown[0]!r}. Received: {unknown}")
+
+
 def count(name: str, value: Any) -> None:
     """Raises unless `value` is an integer that is not below zero."""
     if not _is_integer(value) or value < 0:

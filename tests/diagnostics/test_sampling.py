@@ -75,6 +75,15 @@ def test_their_mean_is_near_the_prediction_of_a_linear_model():
     assert gap.mean() < 0.2 * samples.std(1).mean()
 
 
+def test_data_that_shuffle_are_read_once():
+    model = network(rate=1e-6, around=0.0)
+    batches = keras_align.training.ShuffledBatches(X, None, 2, drop_remainder=False)
+    for data in (batches, ((X[k : k + 2],) for k in (0, 2, 4))):
+        outputs = keras_align.sample_predictions(model, data, 3)
+        assert outputs.shape == (6, 3, 5, 8)
+        assert outputs.std(axis=1).max() < 1e-5
+
+
 def test_several_outputs():
     inputs = keras.Input((5, 8))
     x = keras.layers.MultiHeadAttention(2, 4, dropout=RATE)(inputs, inputs)

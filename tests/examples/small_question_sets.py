@@ -11,7 +11,7 @@ from PIL import Image
 COLOURS = {"red": (250, 0, 0), "green": (0, 250, 0), "blue": (0, 0, 250)}
 
 
-def png(colour, size=16):
+def png(colour, size=32):
     """Bytes of an image of one colour."""
     stream = io.BytesIO()
     Image.new("RGB", (size, size), colour).save(stream, "PNG")

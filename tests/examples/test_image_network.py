@@ -107,7 +107,7 @@ def test_features_are_computed_once(tmp_path):
 
 @pytest.mark.slow
 def test_it_knows_what_is_on_a_photo(tmp_path):
-    """The weights that are fetched: an apple-green image is none of a dog's classes."""
+    """The weights that are fetched, on a portrait of an admiral."""
     file = fetching.fetch(fetching.EFFICIENTNET_LITE0) / grid_features.WEIGHTS
     network = image_network.load(file)
     assert network.output_shape == (None, 7, 7, image_network.FEATURES)

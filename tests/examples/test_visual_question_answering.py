@@ -63,6 +63,10 @@ def test_runs_are_paired_and_not_repeated(run, tmp_path, capsys, monkeypatch):
         *(("soft", "0"), ("gan", "0"))
     ]
     assert all(0.0 <= float(row["noisy_pavpu"]) <= 1.0 for row in rows)
+    soft, aligned = rows
+    assert np.isnan(float(soft["alignment_loss"]))
+    assert np.isfinite(float(aligned["alignment_loss"]))
+    assert float(aligned["parameters"]) > float(soft["parameters"])
     monkeypatch.setattr(vqa_training, "train", lambda *_: pytest.fail("again"))
     run("easy_vqa", "--methods", "soft,gan")
     assert vqa_results.Runs(output / "runs.csv").rows == rows

@@ -286,6 +286,21 @@ def test_a_mean_of_regions_has_the_weights_that_it_returns():
     assert [x.shape for x in spec] == [(None, 5), (None, 9)]
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_an_answer_without_a_question_is_that_of_the_image(dropout):
+    model, inputs = network(dropout=dropout), unmasked(questions())
+    inputs["question"] = np.zeros_like(inputs["question"])
+    before = array(model(inputs))
+    norm = model.get_layer("question_1_feed_forward_norm")
+    norm.beta.assign(norm.beta + 1.0)
+    np.testing.assert_allclose(array(model(inputs)), before, atol=1e-5)
+
+
+def test_misspelt_arguments():
+    with pytest.raises(TypeError, match="no argument 'num_layer'"):
+        network(num_layer=2)
+
+
 def test_missing_and_unknown_inputs():
     model, inputs = network(), unmasked(questions())
     with pytest.raises(ValueError, match="input \"image\".*'question'"):
