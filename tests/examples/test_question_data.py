@@ -27,7 +27,7 @@ def test_daquar(tmp_path):
     small.write_daquar(tmp_path / "daquar")
     data = question_sets.load("daquar", tmp_path)
     assert data.train.images.tolist() == [1, 0]
-    assert data.load_images(np.array([0, 2])).shape == (2, 16, 16, 3)
+    assert data.load_images(np.array([0, 2])).shape == (2, 32, 32, 3)
     vocabulary = question_data.Vocabulary.of(data.train)
     assert vocabulary.labels(data.test).tolist() == [1, -1]
 
