@@ -237,3 +237,14 @@ def test_what_is_masked_in_one_sample_counts_in_another():
         layer(each, each, attention_mask=mask, training=True)
         losses.append(float(layer.losses[0]))
     assert losses[0] == losses[1]
+
+
+def test_a_mask_of_queries_alone():
+    layer = keras.layers.MultiHeadAttention(2, 4)
+    x, y = keras.Input((5, 8)), keras.Input((7, 8))
+    mask = keras.Input((5, 1), dtype="bool")
+    model = keras.Model([x, y, mask], layer(x, y, attention_mask=mask))
+    inputs = [tokens(5, 2), tokens(7, 2), REAL[:, :, None]]
+    (record,) = keras_align.record_attention(model, inputs).values()
+    np.testing.assert_array_equal(record.query_mask, REAL)
+    assert record.key_mask.shape == (2, 7) and record.key_mask.all()

@@ -173,3 +173,11 @@ def test_config_and_names():
 def test_wrong_arguments(options, message):
     with pytest.raises(ValueError, match=message):
         keras_align.RiskCoverage(**options)
+
+
+@pytest.mark.parametrize(("wrong", "count"), [(53, 100), (63, 300), (47, 100)])
+def test_a_risk_is_met_that_is_equal_to_the_error_rate(wrong, count):
+    metric = RiskCoverage(risk=wrong / count)
+    truth = [1] * wrong + [0] * (count - wrong)
+    metric.update_state(truth, np.tile([[0.9, 0.1]], (count, 1)))
+    assert float(metric.result()) == 1.0
