@@ -51,8 +51,9 @@ class Nouns:
     def wu_palmer(self, sense, other):
         """Returns `2 d / (p + q + 2 d)` (Wu and Palmer 1994).
 
-        `d` is the depth of the deepest kind that both senses are of, 1 for the root,
-        and `p` and `q` are the numbers of steps to it.
+        `p` and `q` are the fewest steps to the deepest kind that both senses are of, by
+        its shortest way to the root, and `d` is its depth by the longest, 1 for the
+        root. NLTK counts so, too, but also goes by kinds above that one.
         """
         up, other_up = self._steps(sense), self._steps(other)
         shared = up.keys() & other_up.keys()
