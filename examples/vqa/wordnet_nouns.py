@@ -53,7 +53,7 @@ class Nouns:
 
         `p` and `q` are the fewest steps to the deepest kind that both senses are of, by
         its shortest way to the root, and `d` is its depth by the longest, 1 for the
-        root. NLTK counts so, too, but also goes by kinds above that one.
+        root. NLTK differs slightly for a few words of several such ways.
         """
         up, other_up = self._steps(sense), self._steps(other)
         shared = up.keys() & other_up.keys()

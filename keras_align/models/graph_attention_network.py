@@ -8,7 +8,6 @@ from keras_align.layers import GraphAttention
 from keras_align.layers.argument_types import Regularizer
 from keras_align.validation import checks
 
-_OF_KERAS = ("name", "dtype", "trainable")
 _SETTINGS = (
     *("num_features", "num_classes", "units", "num_heads", "num_layers"),
     *("output_heads", "activation", "dropout", "attention_dropout"),
@@ -106,7 +105,7 @@ class GraphAttentionNetwork(keras.Model):
             *(add_self_loops, masked, sparse, regularizer, seed),
         )
         settings = dict(zip(_SETTINGS, values, strict=True))
-        checks.known_names("GraphAttentionNetwork", kwargs, _OF_KERAS)
+        checks.keras_arguments("GraphAttentionNetwork", kwargs)
         policy = keras.dtype_policies.get(kwargs.get("dtype"))
         inputs = _inputs(num_features, masked, sparse)
         outputs = dict(inputs)

@@ -15,7 +15,6 @@ _SETTINGS = (
     *("question_encoder", "image_encoder"),
 )
 _ENCODERS = ("question_encoder", "image_encoder")
-_OF_KERAS = ("name", "dtype", "trainable")
 
 
 @keras.saving.register_keras_serializable(package="keras_align")
@@ -113,7 +112,7 @@ class ModularCoAttentionNetwork(keras.Model):
         plain = (x.item() if isinstance(x, np.generic) else x for x in values)
         settings = dict(zip(_SETTINGS, plain, strict=True))
         _check(settings)
-        checks.known_names("ModularCoAttentionNetwork", kwargs, _OF_KERAS)
+        checks.keras_arguments("ModularCoAttentionNetwork", kwargs)
         policy = keras.dtype_policies.get(kwargs.get("dtype"))
         inputs, outputs = co_attention_graph(settings, policy)
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)

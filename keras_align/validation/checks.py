@@ -49,9 +49,9 @@ def positive_integers(
     return tuple(map(int, values))
 
 
-def known_names(title: str, given: Any, known: Any) -> None:
-    """Raises for keyword arguments that a class does not have."""
-    unknown = sorted(set(given) - set(known))
+def keras_arguments(title: str, given: Any) -> None:
+    """Raises for keyword arguments that are none of `keras.Model`, which drops them."""
+    unknown = sorted(set(given) - {"name", "dtype", "trainable"})
     if unknown:
         raise TypeError(f"{title} has no argument {unknown[0]!r}. Received: {unknown}")
 
