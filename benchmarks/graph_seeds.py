@@ -4,9 +4,10 @@
         --dataset cora --methods soft,gan,ct,ot,mmd --output runs.csv
 
 makes the same comparison as `examples/graphs/node_classification.py`: the same network,
-settings, checkpoint rule, scores and columns of `--output`, to which runs are added
-that are not there. All seeds of a method are one batch (`jax.vmap`), and an epoch costs
-no Python, so that a GPU trains a hundred seeds in the time of a few.
+settings, checkpoint rule, scores, table and columns of `--output`, to which runs are
+added that are not there; `--all-folds` runs over the ten splits of Actor. All seeds of
+a method are one batch (`jax.vmap`), and an epoch costs no Python, so that a GPU trains
+a hundred seeds in the time of a few.
 """
 
 import argparse
@@ -35,6 +36,7 @@ from keras import ops, tree
 import keras_align
 from keras_align.graphs import with_sparse_tensors
 
+FOLDS = 10  # splits of Actor
 EPOCHS = 50  # between two looks at who has ended
 
 
@@ -196,9 +198,9 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--output", type=pathlib.Path, required=True)
     parser.add_argument("--at-once", type=int, default=20, help="seeds in one batch")
+    parser.add_argument("--all-folds", action="store_true", help="of Actor")
     own, rest = parser.parse_known_args(arguments)
     options = node_classification.parse_arguments(rest)
-    graph = citation_graphs.load(options.dataset, options.data_dir, options.fold)
     settings = graph_training.of_dataset(
         options.dataset,
         scoring=options.scoring,
@@ -207,12 +209,18 @@ def main(arguments=None):
         precision=options.precision,
     )
     runs = graph_results.Runs(own.output)
-    for name in options.methods:
-        compare(graph, name, settings, options, runs, own.at_once)
+    by_method = {METHODS[name].title: [] for name in options.methods}
+    for fold in range(FOLDS) if own.all_folds else [options.fold]:
+        options.fold = fold
+        graph = citation_graphs.load(options.dataset, options.data_dir, fold)
+        for name in options.methods:
+            rows = compare(graph, name, settings, options, runs, own.at_once)
+            by_method[METHODS[name].title] += rows
+    print(f"\n{graph_results.table(by_method)}")
 
 
 def compare(graph, name, settings, options, runs, at_once):
-    """Adds the rows of one method that are not there."""
+    """Returns the rows of one method, after adding those that are not there."""
     method = METHODS[name].weighted(options.weight)
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     keys = {s: node_classification.key_of(name, method, s, options) for s in seeds}
@@ -233,6 +241,7 @@ def compare(graph, name, settings, options, runs, at_once):
                 flush=True,
             )
     keras.utils.clear_session(free_memory=False)
+    return [runs.find(key) for key in keys.values()]
 
 
 if __name__ == "__main__":

@@ -5,15 +5,18 @@ TensorFlow reads TF_CPP_MIN_LOG_LEVEL; its Python code warns through absl when i
 a SavedModel. If that level is 0, all of it is shown.
 """
 
+import importlib.util
 import logging
 import os
 import sys
 
 
 def load() -> None:
-    """Imports TensorFlow; call it before anything else imports that, as Keras does."""
+    """Imports TensorFlow, if it is there, before anything else does, as Keras."""
     level = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if level == "0" or "tensorflow" in sys.modules:
+        return
+    if importlib.util.find_spec("tensorflow") is None:
         return
     stderr = os.dup(2)
     with open(os.devnull, "wb") as nowhere:

@@ -6,6 +6,7 @@ import re
 import numpy as np
 
 PADDING, UNKNOWN = 0, 1
+HELD_OUT, HELD_OUT_TITLE = 0.2, " held out"
 WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 
 
@@ -58,6 +59,21 @@ class QuestionData:
     test: Questions
     num_images: int
     load_images: object
+
+    def held_out(self, share=HELD_OUT):
+        """Returns the data with a share of the images of training as the test.
+
+        These are the same for every seed; all questions about them are in the test.
+        """
+        images = np.unique(self.train.images)
+        order = np.random.default_rng(0).permutation(images)
+        test = np.isin(self.train.images, order[: round(share * len(order))])
+        return dataclasses.replace(
+            self,
+            name=f"{self.name}{HELD_OUT_TITLE}",
+            train=self.train.take(np.flatnonzero(~test)),
+            test=self.train.take(np.flatnonzero(test)),
+        )
 
 
 def only(answer):

@@ -62,8 +62,10 @@ def parse_arguments(arguments=None):
     add("--epochs", type=int, help="None: those of the data set")
     add("--samples", type=int, default=20, help="predictions of each question")
     add("--question-only", action="store_true", help="the same image for all questions")
+    add("--held-out", action="store_true", help="test on a fifth of training's images")
     add("--precision", default="float32", choices=PRECISIONS)
     add("--no-jit", action="store_true", help="without XLA")
+    add("--no-pictures", action="store_true", help="a table alone")
     add("--output", type=pathlib.Path, default="visual_question_answering_results")
     options = parser.parse_args(arguments)
     check(parser, options)
@@ -108,11 +110,16 @@ def main(arguments=None):
     table = vqa_results.table(by_method)
     print(f"\n{table}\n")
     (options.output / "table.txt").write_text(table + "\n", encoding="utf-8")
-    keras.utils.set_random_seed(options.first_seed + options.seeds - 1)
-    untrained = vqa_training.build(task, settings)
-    files = vqa_pictures.draw(models, untrained, task, options.output)
+    files = 0 if options.no_pictures else draw(models, task, settings, options)
     minutes = (time.perf_counter() - started) / 60
     print(f"Table, runs and {files} pictures: {options.output}. {minutes:.1f} minutes.")
+
+
+def draw(models, task, settings, options):
+    """Draws the networks of the last seed, and returns the number of pictures."""
+    keras.utils.set_random_seed(options.first_seed + options.seeds - 1)
+    untrained = vqa_training.build(task, settings)
+    return vqa_pictures.draw(models, untrained, task, options.output)
 
 
 def prepare(options):
@@ -125,6 +132,7 @@ def prepare(options):
         images = data.load_images(np.arange(data.num_images))
     else:
         images = grid_features.of_images(data, options.features_dir)
+    data = data.held_out() if options.held_out else data
     most = 3129 if options.data == "vqa_v2" else None  # answers, as usual there
     vocabulary = Vocabulary.of(data.train, most_answers=most)
     task = vqa_training.Task(data, vocabulary, images, similarity)
@@ -152,7 +160,9 @@ def compare(task, name, settings, options, runs):
         model = None
         if row is None:
             model, run = vqa_training.train(task, method, settings, seed)
-            row = runs.add(key, run | measure(model, task, seed, options))
+            if np.isfinite(run["loss"]):  # the scores of a run that diverged are NaN
+                run |= measure(model, task, seed, options)
+            row = runs.add(key, run)
         print(
             f"{method.title}, seed {seed}: accuracy {100 * float(row['accuracy']):.1f}%"
             f", with noise {100 * float(row['noisy_accuracy']):.1f}%",

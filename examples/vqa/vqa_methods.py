@@ -11,13 +11,14 @@ def aligned(title, alignment, weight):
 
 
 # A network that is trained from scratch learns at a higher rate than one that is
-# fine-tuned: the networks of the alignments need not be faster than it.
+# fine-tuned: the networks of the alignments need not be faster than it. The weights
+# were chosen on held-out images of DAQUAR, see benchmarks/RESULTS.md.
 METHODS = {
     "soft": Method("soft attention"),
     "gan": aligned(
-        "AA-GAN", keras_align.AdversarialAlignment(learning_rate_multiplier=1.0), 0.01
+        "AA-GAN", keras_align.AdversarialAlignment(learning_rate_multiplier=1.0), 0.1
     ),
     "ct": aligned("AA-CT", keras_align.ConditionalTransportAlignment(), 0.01),
-    "ot": aligned("AA-OT", keras_align.OptimalTransportAlignment(), 0.003),
-    "mmd": aligned("AA-MMD", keras_align.MaximumMeanDiscrepancyAlignment(), 0.01),
+    "ot": aligned("AA-OT", keras_align.OptimalTransportAlignment(), 0.001),
+    "mmd": aligned("AA-MMD", keras_align.MaximumMeanDiscrepancyAlignment(), 0.1),
 }

@@ -4,6 +4,7 @@ import functools
 
 import comparing
 import runs_file
+from question_data import HELD_OUT_TITLE
 
 KEY = ("data", "images", "method", "weight", "options", "settings", "seed", "samples")
 SCORES = ("accuracy", "accuracy_open", "accuracy_closed", "wups", "wups_0", "ece")
@@ -28,8 +29,9 @@ Runs = functools.partial(runs_file.Runs, key=KEY, of_run=OF_RUN)
 
 def key_of(name, method, seed, settings, options):
     """Returns what names a run: the first columns of its row."""
+    data = f"{options.data}{HELD_OUT_TITLE}" if options.held_out else options.data
     images = "none" if options.question_only else "all"
-    values = options.data, images, name, method.weight, method.options, settings, seed
+    values = data, images, name, method.weight, method.options, settings, seed
     return dict(zip(KEY, (*values, options.samples), strict=True))
 
 

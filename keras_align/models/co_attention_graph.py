@@ -7,6 +7,7 @@ from keras import ops, tree
 
 from keras_align.divergences.numerics import Tensor
 from keras_align.models.co_attention import CoAttentionUnits, joined
+from keras_align.models.encoders import token_mask, tokens
 from keras_align.models.weighted_reduction import WeightedReduction
 
 
@@ -51,10 +52,16 @@ def _question(settings, dtype):
             hidden, return_sequences=True, dtype=dtype, name="question_lstm"
         )
         return ids, lstm(words, mask=mask), mask
-    inputs = tree.map_structure(_input_like, encoder.input)
-    words = _sequence(encoder(inputs))
-    known = isinstance(inputs, dict) and "padding_mask" in inputs
-    mask = ops.cast(inputs["padding_mask"], "bool") if known else None
+    inputs = (
+        tree.map_structure(_input_like, encoder.input)
+        if len(encoder.inputs) > 1
+        else _input_like(encoder.inputs[0], "question")
+    )
+    words = tokens(encoder(inputs))
+    if isinstance(inputs, dict) and "padding_mask" in inputs:
+        mask = ops.cast(inputs["padding_mask"], "bool")
+    else:
+        mask = token_mask(encoder, inputs)
     project = keras.layers.Dense(hidden, dtype=dtype, name="question_projection")
     return inputs, project(words), mask
 
@@ -67,7 +74,7 @@ def _image(settings, dtype):
         image = regions = keras.Input(shape, name="image")
     else:
         image = _input_like(encoder.input, "image")
-        regions = _sequence(encoder(image))
+        regions = tokens(encoder(image))
     if len(regions.shape) == 4:
         regions = keras.layers.Reshape((-1, regions.shape[-1]), dtype=dtype)(regions)
     mask = None
@@ -79,11 +86,6 @@ def _image(settings, dtype):
     return image, project(regions), mask
 
 
-def _sequence(outputs):
-    """The tokens, of the outputs of an encoder, as keras-hub's backbones have them."""
-    return outputs["sequence_output"] if isinstance(outputs, dict) else outputs
-
-
 def _input_like(tensor, name=None):
     return keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=name or tensor.name)
 
@@ -92,13 +94,13 @@ def _answers(words, word_mask, regions, region_mask, settings, dtype):
     """Logits, from the fusion of both sides: Yu et al. 2019, equation 10."""
     sides = {"question": (words, word_mask), "image": (regions, region_mask)}
     vectors = []
-    for name, (tokens, mask) in sides.items():
+    for name, (side, mask) in sides.items():
         reduction = WeightedReduction(
             *(settings["hidden_dim"], settings["fusion_dim"], settings["dropout"]),
             dtype=dtype,
             name=joined(name, "reduction"),
         )
-        vectors.append(reduction(tokens, mask=mask))
+        vectors.append(reduction(side, mask=mask))
     fused = keras.layers.Add(dtype=dtype, name="fusion_add")(vectors)
     fused = keras.layers.LayerNormalization(
         epsilon=1e-6, dtype=dtype, name="fusion_norm"

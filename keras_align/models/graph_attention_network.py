@@ -6,6 +6,10 @@ import keras
 
 from keras_align.layers import GraphAttention
 from keras_align.layers.argument_types import Regularizer
+from keras_align.models.single_layers import (
+    with_single_layers,
+    without_single_layers,
+)
 from keras_align.validation import checks
 
 _SETTINGS = (
@@ -130,13 +134,15 @@ class GraphAttentionNetwork(keras.Model):
         settings["activation"] = keras.activations.serialize(activation)
         settings["regularizer"] = keras.regularizers.serialize(regularizer)
         own = {"name": self.name, "trainable": self.trainable}
-        # That of the layers: a functional model has its own, always float32.
-        dtype = keras.dtype_policies.serialize(self._policy)
-        return {**settings, **own, "dtype": dtype}
+        # A functional model has a policy of its own, always float32.
+        return with_single_layers({**settings, **own}, self, self._policy)
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
-        return cls(**config)
+        arguments, freeze = without_single_layers(config)
+        network = cls(**arguments)
+        freeze(network)
+        return network
 
 
 def _inputs(num_features, masked, sparse):

@@ -6,6 +6,11 @@ import keras
 import numpy as np
 
 from keras_align.models.co_attention_graph import co_attention_graph
+from keras_align.models.encoders import check_encoders
+from keras_align.models.single_layers import (
+    with_single_layers,
+    without_single_layers,
+)
 from keras_align.validation import checks
 
 _SETTINGS = (
@@ -52,8 +57,8 @@ class ModularCoAttentionNetwork(keras.Model):
         question_encoder: built functional `keras.Model` for `"question"`, as a backbone
             of keras-hub, in the place of embedding and LSTM. Its outputs are
             `(B, T, E)`, or a dict with these as `"sequence_output"`; padding is where
-            its input `"padding_mask"` is 0, if it has one: no mask that its layers
-            compute is read. Defaults to `None`.
+            its input `"padding_mask"` is 0, or else where the mask of its outputs is,
+            as of an embedding with `mask_zero`. Defaults to `None`.
         image_encoder: built functional `keras.Model` for `"image"`, `(B, height, width,
             channels)`, with outputs `(B, R, D)` or `(B, rows, columns, D)`, or a dict
             with these as `"sequence_output"`, as a backbone of keras-hub or
@@ -134,18 +139,19 @@ class ModularCoAttentionNetwork(keras.Model):
         for name in _ENCODERS:
             settings[name] = keras.saving.serialize_keras_object(settings[name])
         own = {"name": self.name, "trainable": self.trainable}
-        # That of the layers: a functional model has its own, always float32.
-        dtype = keras.dtype_policies.serialize(self._policy)
-        return {**settings, **own, "dtype": dtype}
+        # A functional model has a policy of its own, always float32.
+        return with_single_layers({**settings, **own}, self, self._policy)
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
-        config = dict(config)
+        arguments, freeze = without_single_layers(config)
         for name in _ENCODERS:
-            config[name] = keras.saving.deserialize_keras_object(
-                config[name], custom_objects=custom_objects
+            arguments[name] = keras.saving.deserialize_keras_object(
+                arguments[name], custom_objects=custom_objects
             )
-        return cls(**config)
+        network = cls(**arguments)
+        freeze(network)
+        return network
 
 
 def _check(settings):
@@ -162,8 +168,7 @@ def _check(settings):
             "Argument `hidden_dim` must be a multiple of `num_heads`. Received: "
             f"hidden_dim={settings['hidden_dim']}, num_heads={settings['num_heads']}"
         )
-    for name in _ENCODERS:
-        _check_encoder(name, settings[name])
+    check_encoders(**{name: settings[name] for name in _ENCODERS})
     if settings["image_encoder"] is None:
         checks.positive_integer("image_features", settings["image_features"])
     given = settings["vocabulary_size"], settings["question_encoder"]
@@ -174,12 +179,3 @@ def _check(settings):
         )
     if given[1] is None:
         checks.positive_integer("vocabulary_size", given[0])
-
-
-def _check_encoder(name, encoder):
-    is_functional = isinstance(encoder, keras.Model) and hasattr(encoder, "input")
-    if encoder is not None and not is_functional:
-        raise ValueError(
-            f"Argument `{name}` must be a built functional keras.Model or None. "
-            f"Received: {name}={encoder!r}"
-        )

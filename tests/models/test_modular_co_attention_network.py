@@ -1,5 +1,7 @@
 """`ModularCoAttentionNetwork` against NumPy, and as a Keras model."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -221,6 +223,37 @@ def test_files(precision, tmp_path):
     assert layer.compute_dtype == keras.DTypePolicy(precision).compute_dtype
 
 
+@pytest.mark.parametrize("alignment", [None, "gan"])
+def test_a_quantized_network_is_saved(alignment, tmp_path):
+    model, inputs = network(), unmasked(questions())
+    if alignment is not None:
+        keras_align.align_model(model, alignment)
+    before = model.predict(inputs, verbose=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the layers that cannot be quantized
+        model.quantize("int8")
+    expected = model.predict(inputs, verbose=0)
+    assert not np.array_equal(expected, before)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(again.predict(inputs, verbose=0), expected, atol=1e-5)
+    twice = type(model).from_config(again.get_config())
+    assert twice.get_config() == model.get_config()
+
+
+def test_layers_stay_frozen_and_keep_their_policy():
+    model = network()
+    layer = model.get_layer("image_1_guided_attention")
+    layer.trainable = False
+    model.get_layer("answers").dtype_policy = "mixed_bfloat16"
+    again = type(model).from_config(model.get_config())
+    trained = [[w.path for w in m.trainable_weights] for m in (model, again)]
+    assert trained[0] == trained[1] and len(trained[0]) < len(model.weights)
+    assert again.get_layer("answers").compute_dtype == "bfloat16"
+    assert again.get_layer("fusion_norm").compute_dtype == "float32"
+    assert again.get_config() == model.get_config()
+
+
 @pytest.mark.backends("tensorflow")
 def test_a_saved_model(tmp_path):
     import tensorflow as tf
@@ -252,6 +285,22 @@ def test_a_backbone_reads_the_question():
     again = type(model).from_config(model.get_config())
     again.set_weights(model.get_weights())
     np.testing.assert_allclose(again.predict(inputs, verbose=0), expected, atol=1e-5)
+
+
+def test_padding_of_an_encoder_that_computes_a_mask():
+    ids = keras.Input((None,), dtype="int32", name="ids")
+    words = keras.layers.Embedding(20, 6, mask_zero=True)(ids)
+    words = keras.layers.LSTM(6, return_sequences=True)(words)
+    model = network(question_encoder=keras.Model(ids, words), vocabulary_size=None)
+    inputs = unmasked(questions())
+    expected = model.predict(inputs, verbose=0)
+    inputs["question"] = np.pad(inputs["question"], ((0, 0), (0, 3)))
+    np.testing.assert_allclose(model.predict(inputs, verbose=0), expected, atol=1e-5)
+    inputs["question"][:] = 0  # no word is left: the answer is that of the image
+    before = array(model(inputs))
+    norm = model.get_layer("question_1_feed_forward_norm")
+    norm.beta.assign(norm.beta + 1.0)
+    np.testing.assert_allclose(array(model(inputs)), before, atol=1e-5)
 
 
 @pytest.mark.parametrize("named", [False, True])
@@ -331,6 +380,39 @@ def test_missing_and_unknown_inputs():
 def test_wrong_arguments(options, message):
     with pytest.raises(ValueError, match=message):
         network(**options)
+
+
+def encoder(*names, rank=3, name=None, output=None):
+    """A model of inputs `(B, 3, 4)` with an output of a rank."""
+    inputs = [keras.Input((3, 4), name=each) for each in names]
+    x = keras.layers.Average()(inputs) if len(inputs) > 1 else inputs[0]
+    x = keras.layers.Dense(4)(x)
+    x = x if rank == 3 else keras.layers.Flatten()(x)
+    return keras.Model(inputs, {output: x} if output else x, name=name)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"image_encoder": ("a", "b")}, "must have one input.*'a', 'b'"),
+        ({"image_encoder": ("a",), "rank": 2}, "`image_encoder`.*rank 3 or 4"),
+        ({"image_encoder": ("a",), "output": "pooled"}, "'sequence_output'.*'pooled'"),
+        ({"question_encoder": ("a",), "rank": 2}, "`question_encoder`.*rank 3:"),
+        ({"question_encoder": ("a", "image")}, "other names.*'image'"),
+        (
+            {"question_encoder": ("a",), "image_encoder": ("b",), "name": "same"},
+            "different names.*'same'",
+        ),
+    ],
+)
+def test_encoders_that_do_not_fit(options, message):
+    own = {
+        key: options.pop(key) for key in ("rank", "output", "name") if key in options
+    }
+    encoders = {key: encoder(*names, **own) for key, names in options.items()}
+    words = {"vocabulary_size": None} if "question_encoder" in encoders else {}
+    with pytest.raises(ValueError, match=message):
+        network(**words, **encoders)
 
 
 @pytest.mark.parametrize(
