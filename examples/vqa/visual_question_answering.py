@@ -36,6 +36,7 @@ import vqa_scores
 import vqa_training
 from question_batches import noisy
 from question_data import Vocabulary
+from stored_features import StoredFeatures
 from vqa_methods import METHODS
 from wordnet_nouns import Nouns
 
@@ -128,7 +129,9 @@ def prepare(options):
     if options.wordnet is not None:
         similarity = Nouns(options.wordnet).similarity
     data = question_sets.load(options.data, options.data_dir)
-    if options.data in ("easy_vqa", "vqa_v2"):
+    if options.data == "vqa_v2":
+        images = StoredFeatures(data.load_images, data.num_images)
+    elif options.data == "easy_vqa":
         images = data.load_images(np.arange(data.num_images))
     else:
         images = grid_features.of_images(data, options.features_dir)

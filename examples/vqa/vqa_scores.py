@@ -111,5 +111,8 @@ def baselines(task):
 
 def without_images(task):
     """Returns images that say nothing: each is the mean of all."""
-    mean = task.images.mean(axis=0, keepdims=True).astype(task.images.dtype)
+    if task.masked:
+        mean = task.images.mean()
+    else:
+        mean = task.images.mean(axis=0, keepdims=True).astype(task.images.dtype)
     return np.broadcast_to(mean, task.images.shape)

@@ -5,7 +5,8 @@ import time
 
 import keras
 import numpy as np
-from question_batches import QuestionBatches
+from question_batches import QuestionBatches, with_images
+from stored_features import StoredFeatures
 
 import keras_align
 
@@ -85,7 +86,8 @@ class Task:
     Args:
         data: `question_data.QuestionData`.
         vocabulary: `question_data.Vocabulary`.
-        images: Array of all images: uint8 pixels or features of regions.
+        images: Array of all images: uint8 pixels or features of regions; or
+            `stored_features.StoredFeatures`, whose padding is masked.
         similarity: Function of two words for WUPS, or `None` for no WUPS.
     """
 
@@ -99,13 +101,17 @@ class Task:
         """Whether images are pixels, for an encoder that is trained along."""
         return self.images.ndim == 4
 
+    @property
+    def masked(self):
+        """Whether some regions are padding."""
+        return isinstance(self.images, StoredFeatures)
+
     def inputs(self, questions, images=None):
         """Returns the inputs of a network for some questions."""
         images = self.images if images is None else images
-        return {
-            "question": self.vocabulary.ids(questions.texts),
-            "image": images[questions.images],
-        }
+        ids = self.vocabulary.ids(questions.texts)
+        inputs = {"question": ids, "image": questions.images}
+        return with_images(inputs, images, self.masked)
 
     def batches(self, questions, images=None):
         """Returns the same in batches, in the order of the questions."""
@@ -115,6 +121,7 @@ class Task:
             questions.images,
             None,
             min(PREDICTED, len(questions)),
+            masked=self.masked,
             shuffle=False,
             drop_remainder=False,
         )
@@ -133,6 +140,7 @@ def build(task, settings):
         question_length=task.vocabulary.length,
         **{name: getattr(settings, name) for name in names},
         **image,
+        masked_regions=task.masked,
         dtype=settings.precision,
     )
 
@@ -168,8 +176,8 @@ def train(task, method, settings, seed, verbose=0):
     Questions of training whose answer is not in the vocabulary are left out.
 
     Returns:
-        Tuple: the network, and a dictionary of floats, among them `seconds_per_step`,
-        without the first epoch, which compiles.
+        Tuple: the network, and a dictionary of floats: the losses, and
+        `seconds_per_step`, without the first epoch, which compiles.
     """
     keras.utils.set_random_seed(seed)
     model = build(task, settings)
@@ -184,6 +192,7 @@ def train(task, method, settings, seed, verbose=0):
         questions.images[known],
         labels[known],
         min(settings.batch_size, len(known)),
+        masked=task.masked,
         seed=seed,
     )
     compile_model(model, settings, settings.epochs * len(batches))
@@ -192,7 +201,8 @@ def train(task, method, settings, seed, verbose=0):
         batches, epochs=settings.epochs, shuffle=False, verbose=verbose,
         callbacks=[timer],
     )  # fmt: skip
-    last = {name: values[-1] for name, values in history.history.items()}
+    losses = {name for name in history.history if name.endswith("loss")}
+    last = {name: history.history[name][-1] for name in losses}
     per_step = np.median(timer.seconds[1:] or [np.nan]) / len(batches)
     return model, last | {"seconds_per_step": float(per_step)}
 

@@ -16,6 +16,7 @@ import re
 import numpy as np
 from question_data import QuestionData, Questions
 
+REGIONS = 100  # of an image at most; more are left out
 ARTICLES = {"a", "an", "the"}
 DIGITS = "zero one two three four five six seven eight nine ten"
 NUMBERS = {word: str(k) for k, word in enumerate(DIGITS.split(" "))}
@@ -87,6 +88,6 @@ def _features(folder, image):
 
 
 def _padded(features):
-    """Returns `(k, R, D)`, zeros where an image has fewer regions than others."""
-    most = max(map(len, features))
-    return np.stack([np.pad(x, ((0, most - len(x)), (0, 0))) for x in features])
+    """Returns `(k, REGIONS, D)`, zeros where an image has fewer regions."""
+    features = [x[:REGIONS] for x in features]
+    return np.stack([np.pad(x, ((0, REGIONS - len(x)), (0, 0))) for x in features])

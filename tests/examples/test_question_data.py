@@ -9,6 +9,7 @@ import vqa_scores
 import vqa_v2
 import wups
 from question_batches import QuestionBatches, noisy
+from stored_features import StoredFeatures
 from wordnet_nouns import Nouns
 
 pytestmark = pytest.mark.backends("tensorflow")
@@ -46,8 +47,44 @@ def test_vqa_v2(tmp_path):
     data = question_sets.load("vqa_v2", tmp_path)
     assert data.train.answers[0] == pytest.approx({"yes": 1.0, "no": 0.6, "2": 0.3})
     features = data.load_images(np.array([0, 2]))
-    assert features.shape == (2, 4, 5)  # images 1 and 3: two and four regions
-    assert not features[0, 2:].any() and (features[1] == 3.0).all()
+    assert features.shape == (2, vqa_v2.REGIONS, 5)
+    regions = features.any(axis=-1)
+    assert regions.sum(axis=1).tolist() == [2, 4]  # images 1 and 3
+    assert (features[1, :4] == 3.0).all()
+
+
+def test_features_that_are_read_when_they_are_needed():
+    def load(numbers):
+        regions = np.arange(4)[:, None] < numbers[:, None, None] + 1
+        return regions * (numbers[:, None, None] + [1.0, 3.0, 5.0, 7.0])
+
+    stored = StoredFeatures(load, 3)
+    assert (stored.shape, stored.ndim, len(stored)) == ((3, 4, 4), 3, 3)
+    batches = QuestionBatches(
+        stored, np.ones((4, 2), "int32"), np.array([2, 0, 1, 2]), None, 2,
+        masked=True, shuffle=False,
+    )  # fmt: skip
+    ((inputs,), (again,)) = batches[0], batches[1]
+    assert inputs["image_mask"].sum(axis=1).tolist() == [3, 1]
+    np.testing.assert_array_equal(inputs["image"], load(np.array([2, 0])))
+    disturbed = noisy(stored, seed=1, scale=0.5)
+    ours = disturbed[np.array([0, 2])]
+    assert (ours.any(axis=-1) == load(np.array([0, 2])).any(axis=-1)).all()
+    np.testing.assert_array_equal(disturbed[np.array([2])], ours[1:])  # as before
+    assert not np.array_equal(ours[1], noisy(stored, 2, 0.5)[np.array([2])][0])
+    # Regions by image: once 1, twice 2, three times 3 more than the first feature.
+    np.testing.assert_allclose(stored.mean()[0, 0], [7 / 3, 13 / 3, 19 / 3, 25 / 3])
+    assert again["image_mask"].sum(axis=1).tolist() == [2, 3]
+
+
+def test_images_that_are_held_out(tmp_path):
+    data = question_sets.load_easy_vqa(small.write_easy_vqa(tmp_path))
+    held_out = data.held_out()
+    images = [set(part.images.tolist()) for part in (held_out.train, held_out.test)]
+    assert not images[0] & images[1]
+    assert images[0] | images[1] == set(data.train.images.tolist())
+    assert len(held_out.test) == 2 * round(0.2 * 12)
+    assert held_out.name == "easy_vqa held out"
 
 
 @pytest.mark.parametrize("given", range(1, 11))

@@ -73,12 +73,30 @@ def test_runs_are_paired_and_not_repeated(run, tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.slow
+def test_a_run_that_diverges_has_no_scores(run, tmp_path, capsys, monkeypatch):
+    small.write_easy_vqa(tmp_path / "easy_vqa")
+    train = vqa_training.train
+
+    def diverged(*arguments):
+        model, result = train(*arguments)
+        return model, result | {"loss": np.nan}
+
+    monkeypatch.setattr(vqa_training, "train", diverged)
+    output = run("easy_vqa", "--held-out", "--no-pictures", "--methods", "soft")
+    (row,) = vqa_results.Runs(output / "runs.csv").rows
+    assert row["data"] == "easy_vqa held out"
+    assert np.isnan(float(row["accuracy"])) and float(row["seconds_per_step"]) > 0.0
+    assert "0 pictures" in capsys.readouterr().out
+
+
+@pytest.mark.slow
 def test_features_of_regions(run, tmp_path, capsys):
     small.write_vqa_v2(tmp_path / "vqa_v2")
     output = run("vqa_v2", "--methods", "soft")
     (row,) = vqa_results.Runs(output / "runs.csv").rows
     assert row["data"] == "vqa_v2"
     assert np.isfinite(float(row["accuracy"]))
+    assert np.isfinite(float(row["noisy_accuracy"]))
     assert "3 pictures" in capsys.readouterr().out
 
 
