@@ -4,10 +4,13 @@ import dataclasses
 
 import numpy as np
 import pytest
+import question_data
 import small_question_sets as small
 import visual_question_answering as example
 import vqa_results
+import vqa_scores
 import vqa_training
+from vqa_methods import METHODS
 
 pytestmark = [
     pytest.mark.backends("tensorflow"),
@@ -70,6 +73,54 @@ def test_runs_are_paired_and_not_repeated(run, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(vqa_training, "train", lambda *_: pytest.fail("again"))
     run("easy_vqa", "--methods", "soft,gan")
     assert vqa_results.Runs(output / "runs.csv").rows == rows
+
+
+@pytest.fixture
+def task():
+    """Questions about images of features, as a task."""
+    questions = question_data.Questions(
+        ["What is it?", "Is it red?", "Where?"],
+        np.array([0, 1, 2]),
+        [question_data.only(answer) for answer in ("chair", "yes", "left")],
+    )
+    data = question_data.QuestionData("small", questions, questions, 3, None)
+    vocabulary = question_data.Vocabulary.of(questions)
+    features = np.random.default_rng(0).random((3, 4, 6)).astype("float32")
+    return vqa_training.Task(data, vocabulary, features)
+
+
+def test_methods_begin_with_the_same_weights(task, monkeypatch):
+    found = []
+
+    class Stopped(Exception):
+        pass
+
+    def stop(model, settings, steps):
+        found.append({w.path: w.numpy() for w in model.trainable_weights})
+        raise Stopped
+
+    monkeypatch.setattr(vqa_training, "compile_model", stop)
+    settings = vqa_training.Settings(**SIZES)
+    for name, seed in (("soft", 0), ("gan", 0), ("soft", 1)):
+        with pytest.raises(Stopped):
+            vqa_training.train(task, METHODS[name], settings, seed)
+    soft, aligned, other = found
+    assert len(aligned) > len(soft)
+    for path, weights in soft.items():
+        np.testing.assert_array_equal(aligned[path], weights)
+    assert not np.array_equal(other["image_projection/kernel"],
+                              soft["image_projection/kernel"])  # fmt: skip
+
+
+def test_without_images_the_question_alone_is_left(task):
+    same = dataclasses.replace(task, images=vqa_scores.without_images(task))
+    inputs = same.inputs(task.data.test)
+    mean = np.mean(task.images, axis=0)
+    for image in inputs["image"]:
+        np.testing.assert_allclose(image, mean, rtol=1e-6)
+    np.testing.assert_array_equal(
+        inputs["question"], task.inputs(task.data.test)["question"]
+    )
 
 
 @pytest.mark.slow
