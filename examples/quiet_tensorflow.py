@@ -1,8 +1,9 @@
 """Loads TensorFlow without what it logs meanwhile.
 
 Two of its libraries write to the file descriptor of stderr as they are loaded, before
-TensorFlow reads TF_CPP_MIN_LOG_LEVEL; its Python code warns through absl when it loads
-a SavedModel. If that level is 0, all of it is shown.
+TensorFlow reads TF_CPP_MIN_LOG_LEVEL; its Python code warns when it loads a SavedModel
+and when it traces a function for inputs of another size. If that level is 0, all of it
+is shown.
 """
 
 import importlib.util
@@ -26,4 +27,5 @@ def load() -> None:
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    for name in ("absl", "tensorflow"):
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,6 +1,6 @@
 """Keras attention whose keys and queries follow the same distribution."""
 
-from keras_align import divergences, models, training, visualization
+from keras_align import divergences, models, robustness, training, visualization
 from keras_align.adapters import AttentionAdapter, register_attention
 from keras_align.alignments import (
     AdversarialAlignment,
@@ -62,6 +62,7 @@ __all__ = [
     "register_alignment",
     "register_attention",
     "reverse_gradient",
+    "robustness",
     "sample_predictions",
     "strip_alignment",
     "training",

@@ -29,7 +29,7 @@ LEVELS = (
     {"adapters", "training"},
     {"layers"},
     {"conversion", "models"},
-    {"diagnostics", "exporting"},
+    {"diagnostics", "exporting", "robustness"},
     {"callbacks", "matching", "visualization"},
 )
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}

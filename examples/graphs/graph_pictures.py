@@ -37,10 +37,13 @@ def draw_embeddings(models, graph):
         features = predict(hidden, graph)[nodes]
         points = TSNE(random_state=0).fit_transform(features)
         colours = graph.labels[nodes]
-        axis.scatter(*points.T, c=colours, s=6, cmap="tab10", vmax=10, rasterized=True)
+        drawn = axis.scatter(
+            *points.T, c=colours, s=6, cmap="tab10", vmin=0, vmax=10, rasterized=True
+        )
         axis.set_title(f"{title}: hidden features of {len(nodes)} test nodes (t-SNE)")
         axis.set_xticks([])
         axis.set_yticks([])
+    figure.legend(*drawn.legend_elements(), title="class", loc="outside right upper")
     return figure
 
 

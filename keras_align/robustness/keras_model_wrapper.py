@@ -1,0 +1,76 @@
+"""A Keras text classifier as attacks call it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_align.robustness.worded_text import Text
+from keras_align.validation import checks
+
+
+class KerasModelWrapper:
+    """Calls a Keras classifier with lists of texts; for TextAttack, too.
+
+    TextAttack's own wrapper of Keras models passes bags of words. Batches all have the
+    same size, the last is filled up, so that nothing is compiled again.
+
+    Args:
+        model: `keras.Model` with logits or probabilities `(B, C)`, as a text classifier
+            of keras-hub with its preprocessor.
+        preprocessor: callable from a list of texts, or for pairs a tuple of two lists,
+            to inputs of the model. Defaults to `None`: the model takes texts.
+        from_logits: bool, whether the model gives logits. Defaults to `True`, as
+            keras-hub's classifiers do.
+        batch_size: int. Defaults to `32`.
+
+    Example:
+
+    >>> words = keras.layers.TextVectorization(vocabulary=["good", "bad"])
+    >>> model = keras.Sequential([keras.layers.Embedding(4, 2),
+    ...     keras.layers.GlobalAveragePooling1D()])
+    >>> wrapper = keras_align.robustness.KerasModelWrapper(model, words)
+    >>> wrapper(["A good film.", "A bad film."]).shape
+    (2, 2)
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        preprocessor: Callable[[Any], Any] | None = None,
+        from_logits: bool = True,
+        batch_size: int = 32,
+    ) -> None:
+        checks.positive_integer("batch_size", batch_size)
+        self.model, self.preprocessor = model, preprocessor
+        self.from_logits, self.batch_size = from_logits, batch_size
+
+    def __call__(self, texts: list[Text]) -> np.ndarray:
+        """Returns the probabilities `(n, C)` of texts, or of tuples of them."""
+        texts = list(texts)
+        if not texts:
+            raise ValueError("Argument `texts` must have one text or more.")
+        filled = texts + [texts[-1]] * (-len(texts) % self.batch_size)
+        batches = [
+            self._probabilities(filled[start : start + self.batch_size])
+            for start in range(0, len(filled), self.batch_size)
+        ]
+        return np.concatenate(batches)[: len(texts)]
+
+    def _probabilities(self, texts):
+        inputs = texts
+        if not isinstance(texts[0], str):
+            inputs = tuple(map(list, zip(*texts, strict=True)))
+        if self.preprocessor is not None:
+            inputs = self.preprocessor(inputs)
+        outputs = np.asarray(self.model.predict_on_batch(inputs), "float32")
+        if outputs.ndim != 2 or outputs.shape[-1] < 2:
+            raise ValueError(
+                "Argument `model` must return logits or probabilities of the shape "
+                f"(B, C), C > 1. Received outputs of the shape {outputs.shape}"
+            )
+        if not self.from_logits:
+            return outputs
+        return ops.convert_to_numpy(ops.softmax(outputs, axis=-1))

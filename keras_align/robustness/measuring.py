@@ -1,0 +1,141 @@
+"""The accuracy of a classifier while its inputs are attacked."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_align.robustness.attack_log import AttackLog, plain
+from keras_align.robustness.keras_model_wrapper import KerasModelWrapper
+from keras_align.robustness.word_attack import WordAttack
+from keras_align.robustness.worded_text import Text
+from keras_align.validation import checks
+
+_QUANTILE = 1.959964  # of the normal distribution, for 95%
+
+
+@dataclasses.dataclass(frozen=True)
+class Robustness:
+    """What attacks on a classifier came to.
+
+    Attributes:
+        examples: list of dicts, one for each text: `"index"`, `"text"`, `"label"` and
+            the attributes of `Attacked`.
+    """
+
+    examples: list[dict[str, Any]]
+
+    def _count(self, *results):
+        return sum(each["result"] in results for each in self.examples)
+
+    @property
+    def accuracy(self) -> float:
+        """The share of texts that the classifier is right about."""
+        return 1.0 - self._count("skipped") / len(self.examples)
+
+    @property
+    def accuracy_under_attack(self) -> float:
+        """The share of texts that it is right about after the attack."""
+        return self._count("failed") / len(self.examples)
+
+    @property
+    def failed_attacks(self) -> float:
+        """The share of attacks that fail; NaN if there was nothing to attack."""
+        attacks = self._count("failed", "succeeded")
+        return self._count("failed") / attacks if attacks else float("nan")
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95% interval of `failed_attacks` (Wilson 1927)."""
+        attacks = self._count("failed", "succeeded")
+        if not attacks:
+            return float("nan"), float("nan")
+        share, square = self.failed_attacks, _QUANTILE**2
+        middle = (share + square / (2 * attacks)) / (1 + square / attacks)
+        variance = share * (1 - share) / attacks + square / (4 * attacks**2)
+        half = _QUANTILE * variance**0.5 / (1 + square / attacks)
+        return max(middle - half, 0.0), min(middle + half, 1.0)
+
+    @property
+    def queries(self) -> float:
+        """The mean number of predictions that an attack needed."""
+        counts = [x["queries"] for x in self.examples if x["result"] != "skipped"]
+        return float(np.mean(counts)) if counts else float("nan")
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return (
+            f"{len(self.examples)} texts: accuracy {self.accuracy:.1%}, under attack "
+            f"{self.accuracy_under_attack:.1%}; failed attacks "
+            f"{self.failed_attacks:.1%} [{low:.1%}, {high:.1%}]"
+        )
+
+
+def measure_robustness(
+    model: keras.Model | KerasModelWrapper | Callable[[list[Text]], Any],
+    texts: Sequence[Text],
+    labels: Sequence[int],
+    attack: WordAttack,
+    seed: int = 0,
+    log: Any = None,
+    verbose: int = 1,
+) -> Robustness:
+    """Attacks the prediction of every text that a classifier is right about.
+
+    Every text has random numbers of its own, so that results do not depend on the
+    others, nor on whether a run was interrupted.
+
+    Args:
+        model: text classifier of keras-hub that gives logits, or a `KerasModelWrapper`
+            for any other, or a callable from a list of texts to probabilities `(n, C)`.
+        texts: sequence of str, or of tuples of str.
+        labels: sequence of int, the true classes.
+        attack: `CharacterAttack`, `WordSwapAttack` or another `WordAttack`.
+        seed: int. Defaults to `0`.
+        log: path of a file of JSON lines: the settings, and a line for every text. If
+            it is there, the texts in it are not attacked again. Defaults to `None`.
+        verbose: `0` or `1`, whether to show progress. Defaults to `1`.
+
+    Returns:
+        `Robustness`.
+
+    Raises:
+        ValueError: if texts and labels are not equally many, or none, or if `log` is of
+            other settings or texts.
+
+    Example:
+
+    >>> def predict(texts):  # of a classifier that looks for a word
+    ...     good = np.array(["good" in text for text in texts])
+    ...     return np.stack([~good, good], axis=-1).astype("float32")
+    >>> attack = keras_align.robustness.CharacterAttack()
+    >>> print(keras_align.robustness.measure_robustness(
+    ...     predict, ["A good film.", "A bad film."], [1, 0], attack, verbose=0
+    ... ))
+    2 texts: accuracy 100.0%, under attack 50.0%; failed attacks 50.0% [9.5%, 90.5%]
+    """
+    checks.count("seed", seed)
+    if len(texts) != len(labels) or not len(texts):
+        raise ValueError(
+            "Arguments `texts` and `labels` must be equally many, one or more. "
+            f"Received: {len(texts)} texts, {len(labels)} labels"
+        )
+    predict = KerasModelWrapper(model) if isinstance(model, keras.Model) else model
+    settings = {**attack.settings(), "seed": seed}
+    done = AttackLog(log, settings)
+    progress = keras.utils.Progbar(len(texts), verbose=verbose)
+    examples = []
+    for index, (text, label) in enumerate(zip(texts, labels, strict=True)):
+        key = {"index": index, "text": plain(text), "label": int(label)}
+        example = done.find(key)
+        if example is None:
+            rng = np.random.default_rng((seed, index))
+            attacked = attack.attack(predict, text, int(label), rng)
+            found = dataclasses.asdict(attacked)
+            example = {**key, **found, "perturbed": plain(attacked.perturbed)}
+            done.add(example)
+        examples.append(example)
+        progress.update(index + 1, [("failed", example["result"] == "failed")])
+    return Robustness(examples)

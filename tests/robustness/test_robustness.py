@@ -1,0 +1,214 @@
+"""Attacks on classifiers whose weak points are known."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keras_align.robustness import (
+    CharacterAttack,
+    EncoderSimilarity,
+    KerasModelWrapper,
+    WordSwapAttack,
+    measure_robustness,
+)
+from keras_align.robustness.worded_text import WordedText
+
+WEIGHTS = {"good": 2.0, "fine": 1.0, "bad": -2.0, "dull": -1.0, "nice": 0.5}
+
+
+def classifier(texts):
+    """Probabilities of a sum of weights of words, as of a linear model."""
+    joined = [x if isinstance(x, str) else " ".join(x) for x in texts]
+    scores = np.array([
+        sum(WEIGHTS.get(word.strip(".,").lower(), 0.0) for word in text.split())
+        for text in joined
+    ])  # fmt: skip
+    right = 1.0 / (1.0 + np.exp(-scores - 0.1))
+    return np.stack([1.0 - right, right], axis=-1)
+
+
+@given(st.text(max_size=40), st.text(max_size=10))
+def test_words_are_replaced_and_nothing_else(text, new):
+    worded = WordedText(text)
+    assert worded.text == text
+    for number, word in enumerate(worded.words):
+        other = worded.replaced(number, new)
+        assert other.replaced(number, word).text == text
+        assert other.words[:number] == worded.words[:number]
+        assert other.words[number + 1 :] == worded.words[number + 1 :]
+
+
+def test_words_of_pairs():
+    worded = WordedText(("It's good.", "a film"))
+    assert worded.words == ["It's", "good", "a", "film"]
+    assert [worded.part_of(n) for n in range(4)] == [0, 0, 1, 1]
+    assert worded.replaced(2, "the").text == ("It's good.", "the film")
+
+
+def attacked(attack, text, label=1, predict=classifier):
+    return attack.attack(predict, text, label, np.random.default_rng(0))
+
+
+def test_the_most_important_word_goes_first():
+    swaps = WordSwapAttack({"good": ["great"], "fine": ["dull"], "film": ["movie"]})
+    found = attacked(swaps, "A fine film, Good")
+    # Without "Good" the probability falls most, but "great" leaves that of "fine".
+    assert found.perturbed == "A dull film, Great"
+    assert (found.result, found.words, found.predicted) == ("succeeded", 2, 0)
+    assert found.queries == 1 + 3 + 1 + 1  # the text, words left out, two swaps
+
+
+def test_a_swap_that_helps_nothing_is_not_kept():
+    swaps = WordSwapAttack({"good": ["nice", "good"], "film": ["movie"]})
+    found = attacked(swaps, "good film nice")
+    assert (found.result, found.perturbed) == ("failed", "nice film nice")
+    assert found.words == 1
+
+
+def test_stop_words_parts_and_the_share_of_words_are_limits():
+    neighbors = {"good": ["bad"], "not": ["bad"]}
+    assert attacked(WordSwapAttack(neighbors), "not nice").result == "failed"
+    pair = ("good", "good nice")
+    first = attacked(WordSwapAttack(neighbors, parts=(0,)), pair)
+    assert (first.result, first.perturbed) == ("failed", ("bad", "good nice"))
+    assert attacked(WordSwapAttack(neighbors), pair).perturbed == ("bad", "bad nice")
+    few = attacked(WordSwapAttack(neighbors, max_perturbed=0.4), pair)
+    assert (few.result, few.words) == ("failed", 1)
+
+
+def test_similarity_and_parts_of_speech_are_limits():
+    vectors = {"good": [1.0, 0.0], "bad": [0.6, 0.8], "dull": [0.8, 0.6]}
+    similarity = EncoderSimilarity(lambda texts: [vectors[text] for text in texts])
+    np.testing.assert_allclose(similarity("good", ["bad", "dull"]), [0.6, 0.8])
+    swaps = {"good": ["bad", "dull"]}
+    for least, expected in ((0.5, "dull"), (0.9, "good")):
+        limited = WordSwapAttack(swaps, similarity=similarity, min_similarity=least)
+        assert attacked(limited, "good").perturbed == expected
+    tagged = WordSwapAttack(
+        swaps, part_of_speech=lambda words: [word == "bad" for word in words]
+    )
+    assert attacked(tagged, "good").perturbed == "dull"
+
+
+@given(st.text(alphabet="abcdefgh", min_size=1, max_size=9), st.integers(0, 99))
+def test_edits_of_characters_are_small(word, seed):
+    rng = np.random.default_rng(seed)
+    edits = CharacterAttack().candidates([word], 0, rng)
+    assert bool(edits) == (len(word) > 2)
+    assert len(edits) == len(set(edits)) <= 4 and word not in edits
+    for edit in edits:
+        assert abs(len(edit) - len(word)) <= 1
+        assert edit[-1] == word[-1] or not edit.isascii()
+
+
+def test_a_text_that_is_wrong_before_is_not_attacked():
+    found = attacked(CharacterAttack(), "bad film")
+    assert (found.result, found.queries, found.predicted) == ("skipped", 1, 0)
+
+
+TEXTS = ["A good film.", "A bad film.", "nice", "fine, good and nice", "dull"]
+LABELS = [1, 0, 0, 1, 0]
+
+
+def test_the_measure_and_its_interval():
+    swaps = WordSwapAttack({"good": ["bad"], "bad": ["poor"]})
+    found = measure_robustness(classifier, TEXTS, LABELS, swaps, verbose=0)
+    results = [each["result"] for each in found.examples]
+    assert results == ["succeeded", "succeeded", "skipped", "succeeded", "failed"]
+    assert found.accuracy == pytest.approx(0.8)
+    assert found.accuracy_under_attack == pytest.approx(0.2)
+    assert found.failed_attacks == pytest.approx(0.25)
+    # statsmodels.stats.proportion.proportion_confint(1, 4, method="wilson")
+    np.testing.assert_allclose(found.interval, [0.045587, 0.699358], atol=1e-5)
+    assert "failed attacks 25.0% [4.6%, 69.9%]" in str(found)
+    assert np.isnan(measure_robustness(
+        classifier, ["bad"], [1], swaps, verbose=0
+    ).failed_attacks)  # fmt: skip
+
+
+def test_a_run_that_was_interrupted_goes_on(tmp_path):
+    whole, log = tmp_path / "whole.jsonl", tmp_path / "log.jsonl"
+    attack = CharacterAttack()
+    expected = measure_robustness(
+        classifier, TEXTS, LABELS, attack, log=whole, verbose=0
+    )
+    calls = 0
+
+    def failing(texts):
+        nonlocal calls
+        calls += 1
+        if calls > 6:
+            raise KeyboardInterrupt
+        return classifier(texts)
+
+    with pytest.raises(KeyboardInterrupt):
+        measure_robustness(failing, TEXTS, LABELS, attack, log=log, verbose=0)
+    with log.open("a") as stream:
+        stream.write('{"index": 2, "te')  # cut off
+    again = measure_robustness(classifier, TEXTS, LABELS, attack, log=log, verbose=0)
+    assert again == expected
+    assert log.read_text() == whole.read_text()
+    assert json.loads(log.read_text().splitlines()[1])["text"] == TEXTS[0]
+    never = measure_robustness(
+        lambda _: pytest.fail("again"), TEXTS, LABELS, attack, log=log, verbose=0
+    )
+    assert never == expected
+    for change in ({"seed": 1}, {"attack": CharacterAttack(max_perturbed=0.5)}):
+        options = {"attack": attack, "log": log, "verbose": 0} | change
+        with pytest.raises(ValueError, match="`log` must be a new file"):
+            measure_robustness(classifier, TEXTS, LABELS, **options)
+    with pytest.raises(ValueError, match="the same texts"):
+        measure_robustness(
+            classifier, ["other", *TEXTS[1:]], LABELS, attack, log=log, verbose=0
+        )
+
+
+def model(outputs=2):
+    return keras.Sequential([
+        keras.layers.Embedding(20, outputs), keras.layers.GlobalAveragePooling1D()
+    ])  # fmt: skip
+
+
+def lengths(texts):
+    """Ids of a preprocessor: the numbers of letters of texts, or of pairs."""
+    parts = (texts,) if isinstance(texts, list) else texts
+    return np.array([list(map(len, each)) for each in zip(*parts, strict=True)])
+
+
+def test_batches_of_a_keras_model_have_one_size():
+    sizes = []
+
+    def preprocessor(texts):
+        ids = lengths(texts)
+        sizes.append(len(ids))
+        return ids
+
+    network = model()
+    wrapper = KerasModelWrapper(network, preprocessor, batch_size=4)
+    texts = ["a" * k for k in range(1, 8)]
+    found = wrapper(texts)
+    assert sizes == [4, 4]
+    logits = network.predict(lengths(texts), verbose=0)
+    expected = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    pairs = wrapper([("a", "bb"), ("ccc", "d")])
+    assert pairs.shape == (2, 2)
+    raw = KerasModelWrapper(network, lengths, from_logits=False)(["a"])
+    np.testing.assert_allclose(raw, network.predict(lengths(["a"]), verbose=0))
+
+
+def test_wrong_arguments():
+    with pytest.raises(ValueError, match=r"\(B, C\), C > 1.*\(32, 1\)"):
+        KerasModelWrapper(model(1), lengths)(["a"])
+    with pytest.raises(ValueError, match="`texts`"):
+        KerasModelWrapper(model(), lengths)([])
+    with pytest.raises(TypeError, match="`neighbors`"):
+        WordSwapAttack(["good"])
+    with pytest.raises(ValueError, match="`max_perturbed`"):
+        CharacterAttack(max_perturbed=0.0)
+    with pytest.raises(ValueError, match="2 texts, 1 labels"):
+        measure_robustness(classifier, ["a", "b"], [1], CharacterAttack())
