@@ -29,7 +29,9 @@ COLUMNS = "alignment", "parameters", "soft, ms", "aligned, ms", "ratio", "quarti
 def parse_arguments(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--alignments", nargs="+", default=list(ALIGNMENTS))
-    parser.add_argument("--max-tokens", type=int, help="of a sample; None: 64")
+    parser.add_argument(
+        "--max-tokens", type=int, help="of a sample; None: the library's"
+    )
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=15, help="pairs of steps")

@@ -201,6 +201,8 @@ def main(arguments=None):
     parser.add_argument("--all-folds", action="store_true", help="of Actor")
     own, rest = parser.parse_known_args(arguments)
     options = node_classification.parse_arguments(rest)
+    if own.all_folds and (options.dataset != "actor" or options.random_splits):
+        parser.error("--all-folds is for the splits of Actor alone")
     settings = graph_training.of_dataset(
         options.dataset,
         scoring=options.scoring,
@@ -215,8 +217,14 @@ def main(arguments=None):
         graph = citation_graphs.load(options.dataset, options.data_dir, fold)
         for name in options.methods:
             rows = compare(graph, name, settings, options, runs, own.at_once)
-            by_method[METHODS[name].title] += rows
+            by_method[METHODS[name].title] += [mean(rows)] if own.all_folds else rows
     print(f"\n{graph_results.table(by_method)}")
+
+
+def mean(rows):
+    """Returns the means of the seeds of a fold, which share split and data."""
+    names = graph_results.OF_RUN
+    return {name: np.mean([float(row[name]) for row in rows]) for name in names}
 
 
 def compare(graph, name, settings, options, runs, at_once):

@@ -57,6 +57,9 @@ def difference(differences, digits):
 def table(by_method, lines):
     """Returns a table of scores, with paired differences to the first method.
 
+    A seed whose score is NaN, as that of a run that diverged, is left out, with its
+    pair; how many are left then stands beside the numbers.
+
     Args:
         by_method: Dictionary from titles of methods to lists of rows, of the same seeds
             in the same order.
@@ -72,10 +75,20 @@ def table(by_method, lines):
             for of_method in by_method.values()
         ]
         if not np.isnan(values).all():
-            cells = [spread(each, digits) for each in values]
-            cells += [difference(each - values[0], digits) for each in values[1:]]
+            cells = [_finite(spread, each, digits) for each in values]
+            differences = [each - values[0] for each in values[1:]]
+            cells += [_finite(difference, each, digits) for each in differences]
             rows.append([title, *cells])
     return "\n".join(format_table(titles, rows, range(1, len(titles))))
+
+
+def _finite(write, values, digits):
+    """Writes the values that are numbers, and how many if not all are."""
+    finite = values[~np.isnan(values)]
+    if len(finite) == len(values):
+        return write(values, digits)
+    text = write(finite, digits) if len(finite) else "none"
+    return f"{text} ({len(finite)} of {len(values)})"
 
 
 def verdict(differences, interval, larger_is_better):

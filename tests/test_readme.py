@@ -12,10 +12,20 @@ import keras_align
 pytestmark = pytest.mark.backends("tensorflow")
 
 README = pathlib.Path(__file__).parents[1] / "README.md"
-FUNCTIONAL, BERT, EXPORT, MATCHED, GRAPH, IMAGES, DEVICES, SERVED, OWN, CHOICES = (
-    re.findall(
-        r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL
-    )
+(
+    FUNCTIONAL,
+    BERT,
+    EXPORT,
+    MATCHED,
+    GRAPH,
+    IMAGES,
+    ATTACKED,
+    DEVICES,
+    SERVED,
+    OWN,
+    CHOICES,
+) = re.findall(
+    r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL
 )
 
 
@@ -75,6 +85,17 @@ def test_questions_about_images(capsys):
     certain, coverage = map(float, capsys.readouterr().out.split()[-2:])
     assert 0.0 <= certain <= 1.0
     assert 0.0 <= coverage <= 1.0
+
+
+@pytest.mark.filterwarnings("ignore:`shuffle=True`")  # of Keras, when it is trained
+def test_attacks(capsys):
+    from small_classifiers import classifier
+
+    names = {"keras_align": keras_align, "classifier": classifier()}
+    names |= {"texts": ["a fine film", "a dull film"], "labels": [1, 0]}
+    exec(ATTACKED, names)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.startswith("2 texts: accuracy") for line in lines] == [True, True]
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """Features of regions that are too many for memory, read when a batch needs them."""
 
+import functools
+
 import numpy as np
 
 MEASURED = 500  # images whose features tell the deviation
@@ -27,10 +29,13 @@ class StoredFeatures:
         return self.shape[0]
 
     def __getitem__(self, numbers):
+        numbers, places = np.unique(numbers, return_inverse=True)
         features = self.load(numbers)
-        if self.noise is None:
-            return features
-        features = features.astype("float32")
+        if self.noise is not None:
+            features = self._with_noise(numbers, features.astype("float32"))
+        return features[places]
+
+    def _with_noise(self, numbers, features):
         for number, of_image in zip(numbers, features, strict=True):
             regions = of_image.any(axis=-1)
             rng = np.random.default_rng((self.seed, int(number)))
@@ -40,14 +45,18 @@ class StoredFeatures:
 
     def noisy(self, seed, scale):
         """Returns the same with noise, in units of each feature's deviation."""
-        return StoredFeatures(self.load, len(self), scale * self._some().std(0), seed)
+        return StoredFeatures(self.load, len(self), scale * self._some.std(0), seed)
 
-    def mean(self):
-        """Returns `(1, 1, D)`, the mean of regions that are no padding."""
-        return self._some().mean(axis=0)[None, None]
+    def without_images(self):
+        """Returns the same with the mean of regions in the place of every region."""
+        mean = np.broadcast_to(self._some.mean(axis=0), self.shape[1:])
+        return StoredFeatures(
+            lambda numbers: np.stack([mean] * len(numbers)), len(self)
+        )
 
+    @functools.cached_property
     def _some(self):
-        """The regions `(n, D)` of images that are spread over all."""
+        """The regions `(n, D)` of images that are spread over all, padding left out."""
         count = min(MEASURED, len(self))
         numbers = np.linspace(0, len(self) - 1, count).astype(int)
         features = self.load(numbers).astype("float32")

@@ -163,8 +163,10 @@ def compare(task, name, settings, options, runs):
         model = None
         if row is None:
             model, run = vqa_training.train(task, method, settings, seed)
-            if np.isfinite(run["loss"]):  # the scores of a run that diverged are NaN
+            if np.isfinite(run["loss"]):
                 run |= measure(model, task, seed, options)
+            else:  # its scores are NaN, and there is nothing to draw
+                model = None
             row = runs.add(key, run)
         print(
             f"{method.title}, seed {seed}: accuracy {100 * float(row['accuracy']):.1f}%"

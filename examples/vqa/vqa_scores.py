@@ -112,7 +112,6 @@ def baselines(task):
 def without_images(task):
     """Returns images that say nothing: each is the mean of all."""
     if task.masked:
-        mean = task.images.mean()
-    else:
-        mean = task.images.mean(axis=0, keepdims=True).astype(task.images.dtype)
+        return task.images.without_images()
+    mean = task.images.mean(axis=0, keepdims=True).astype(task.images.dtype)
     return np.broadcast_to(mean, task.images.shape)

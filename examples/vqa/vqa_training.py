@@ -201,8 +201,8 @@ def train(task, method, settings, seed, verbose=0):
         batches, epochs=settings.epochs, shuffle=False, verbose=verbose,
         callbacks=[timer],
     )  # fmt: skip
-    losses = {name for name in history.history if name.endswith("loss")}
-    last = {name: history.history[name][-1] for name in losses}
+    log = history.history
+    last = {name: log[name][-1] for name in log if name.endswith("loss")}
     per_step = np.median(timer.seconds[1:] or [np.nan]) / len(batches)
     return model, last | {"seconds_per_step": float(per_step)}
 

@@ -7,7 +7,7 @@ from keras import ops, tree
 
 from keras_align.divergences.numerics import Tensor
 from keras_align.models.co_attention import CoAttentionUnits, joined
-from keras_align.models.encoders import token_mask, tokens
+from keras_align.models.encoders import packed, token_mask, tokens
 from keras_align.models.weighted_reduction import WeightedReduction
 
 
@@ -52,16 +52,16 @@ def _question(settings, dtype):
             hidden, return_sequences=True, dtype=dtype, name="question_lstm"
         )
         return ids, lstm(words, mask=mask), mask
-    inputs = (
-        tree.map_structure(_input_like, encoder.input)
-        if len(encoder.inputs) > 1
-        else _input_like(encoder.inputs[0], "question")
-    )
-    words = tokens(encoder(inputs))
+    if len(encoder.inputs) > 1:
+        inputs = given = tree.map_structure(_input_like, encoder.input)
+    else:
+        inputs = _input_like(encoder.inputs[0], "question")
+        given = packed(encoder, inputs)
+    words = tokens(encoder(given))
     if isinstance(inputs, dict) and "padding_mask" in inputs:
         mask = ops.cast(inputs["padding_mask"], "bool")
     else:
-        mask = token_mask(encoder, inputs)
+        mask = token_mask(encoder, given)
     project = keras.layers.Dense(hidden, dtype=dtype, name="question_projection")
     return inputs, project(words), mask
 
@@ -73,8 +73,8 @@ def _image(settings, dtype):
         shape = settings["num_regions"], settings["image_features"]
         image = regions = keras.Input(shape, name="image")
     else:
-        image = _input_like(encoder.input, "image")
-        regions = tokens(encoder(image))
+        image = _input_like(encoder.inputs[0], "image")
+        regions = tokens(encoder(packed(encoder, image)))
     if len(regions.shape) == 4:
         regions = keras.layers.Reshape((-1, regions.shape[-1]), dtype=dtype)(regions)
     mask = None

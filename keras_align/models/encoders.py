@@ -1,13 +1,20 @@
 """The encoders of questions and images that a user brings."""
 
+import re
 from typing import Any
 
 import keras
+from keras import tree
 
 from keras_align import keras_internals
 
 _OUTPUT = "sequence_output"  # of the backbones of keras-hub
 _TAKEN = {"image", "image_mask"}
+# The layers of the network.
+_OWN_NAMES = re.compile(
+    r"question|image|answers|fusion_.*"
+    r"|(question|image)_(\d+_.*|embedding|lstm|mask|projection|reduction)"
+)
 
 
 def tokens(outputs: Any) -> Any:
@@ -31,6 +38,11 @@ def token_mask(encoder: keras.Model, inputs: Any) -> Any:
         return None
     # Keras computes no masks in the symbolic call of a model.
     return keras.Model(encoder.input, mask, name="question_mask")(inputs)
+
+
+def packed(encoder: keras.Model, tensor: Any) -> Any:
+    """The one input of an encoder, in the structure that it has, as a dict."""
+    return tree.pack_sequence_as(encoder.input, [tensor])
 
 
 def check_encoders(question_encoder: Any, image_encoder: Any) -> None:
@@ -58,8 +70,8 @@ def check_encoders(question_encoder: Any, image_encoder: Any) -> None:
     both = question_encoder is not None and image_encoder is not None
     if both and question_encoder.name == image_encoder.name:
         raise ValueError(
-            "Arguments `question_encoder` and `image_encoder` must have different "
-            f"names. Received: both are named {image_encoder.name!r}"
+            "Arguments `question_encoder` and `image_encoder` must be two models of "
+            f"different names. Received: both are named {image_encoder.name!r}"
         )
 
 
@@ -68,19 +80,28 @@ def _check_model(name, encoder, ranks):
         return
     if not isinstance(encoder, keras.Model) or not hasattr(encoder, "input"):
         raise ValueError(
-            f"Argument `{name}` must be a built functional keras.Model or None. "
+            f"Argument `{name}` must be a built functional keras.Model or None; of a "
+            "built keras.Sequential pass keras.Model(model.inputs, model.outputs[0]). "
             f"Received: {name}={encoder!r}"
         )
-    outputs = encoder.output
+    if _OWN_NAMES.fullmatch(encoder.name):
+        raise ValueError(
+            f"Argument `{name}` must have another name than layers of the network. "
+            f"Received one that is named {encoder.name!r}"
+        )
+    _check_output(name, encoder.output, ranks)
+
+
+def _check_output(name, outputs, ranks):
     if isinstance(outputs, dict) and _OUTPUT not in outputs:
         raise ValueError(
             f"Argument `{name}` must have the output {_OUTPUT!r}, or one tensor. "
             f"Received one with the outputs {sorted(outputs)}"
         )
     shape = getattr(tokens(outputs), "shape", None)
-    if shape is None or len(shape) not in ranks:
-        wanted = " or ".join(f"{rank}" for rank in ranks)
+    if shape is None or len(shape) not in ranks or shape[-1] is None:
+        shapes = "(B, T, E)" if ranks == (3,) else "(B, R, E) or (B, rows, columns, E)"
         raise ValueError(
-            f"Argument `{name}` must have an output of rank {wanted}: a vector for "
-            f"every token or region, (B, T, E). Received one with the output {outputs}"
+            f"Argument `{name}` must have one tensor of the shape {shapes} as its "
+            f"output, with a known E. Received one with the output {outputs}"
         )

@@ -58,7 +58,8 @@ class ModularCoAttentionNetwork(keras.Model):
             of keras-hub, in the place of embedding and LSTM. Its outputs are
             `(B, T, E)`, or a dict with these as `"sequence_output"`; padding is where
             its input `"padding_mask"` is 0, or else where the mask of its outputs is,
-            as of an embedding with `mask_zero`. Defaults to `None`.
+            as of an embedding with `mask_zero`; not one inside of a model that the
+            encoder holds. Defaults to `None`.
         image_encoder: built functional `keras.Model` for `"image"`, `(B, height, width,
             channels)`, with outputs `(B, R, D)` or `(B, rows, columns, D)`, or a dict
             with these as `"sequence_output"`, as a backbone of keras-hub or
@@ -140,18 +141,23 @@ class ModularCoAttentionNetwork(keras.Model):
             settings[name] = keras.saving.serialize_keras_object(settings[name])
         own = {"name": self.name, "trainable": self.trainable}
         # A functional model has a policy of its own, always float32.
-        return with_single_layers({**settings, **own}, self, self._policy)
+        return with_single_layers(
+            {**settings, **own}, self, self._policy, self._encoders()
+        )
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
         arguments, freeze = without_single_layers(config)
         for name in _ENCODERS:
             arguments[name] = keras.saving.deserialize_keras_object(
-                arguments[name], custom_objects=custom_objects
+                arguments.get(name), custom_objects=custom_objects
             )
         network = cls(**arguments)
-        freeze(network)
+        freeze(network, network._encoders())
         return network
+
+    def _encoders(self):
+        return [self._settings[name] for name in _ENCODERS]
 
 
 def _check(settings):

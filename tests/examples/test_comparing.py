@@ -53,3 +53,16 @@ def test_verdict(differences, larger_is_better, words):
 )
 def test_seeds_in_words(differences, words):
     assert comparing.seeds_in_words(differences) == words
+
+
+def test_runs_that_diverged_are_left_out_and_counted():
+    rows = {
+        "soft": [{"nll": "1.0"}, {"nll": "2.0"}, {"nll": "4.0"}],
+        "ct": [{"nll": "2.0"}, {"nll": "nan"}, {"nll": "5.0"}],
+        "gan": [{"nll": "nan"}] * 3,
+    }
+    table = comparing.table(rows, [("nll", "NLL", 1.0, 1)])
+    cells = table.splitlines()[-1]
+    for cell in ("2.3 ± 1.5", "3.5 ± 2.1 (2 of 3)", "+1.0 [+1.0, +1.0] (2 of 3)"):
+        assert cell in cells
+    assert cells.count("none (0 of 3)") == 2

@@ -241,17 +241,67 @@ def test_a_quantized_network_is_saved(alignment, tmp_path):
     assert twice.get_config() == model.get_config()
 
 
+def states(model):
+    """What each layer computes in, whether it is trained, and how many weights."""
+    return [
+        (layer.path, layer.compute_dtype, layer.trainable, len(layer.trainable_weights))
+        for layer in model._flatten_layers(include_self=False)
+        if layer.weights or isinstance(layer, keras.layers.Add)
+    ]
+
+
+def restored(model):
+    again = type(model).from_config(model.get_config())
+    assert again.get_config() == model.get_config()
+    return again
+
+
 def test_layers_stay_frozen_and_keep_their_policy():
     model = network()
     layer = model.get_layer("image_1_guided_attention")
     layer.trainable = False
+    layer.query_dense.trainable = True  # thawed in a frozen one
     model.get_layer("answers").dtype_policy = "mixed_bfloat16"
-    again = type(model).from_config(model.get_config())
-    trained = [[w.path for w in m.trainable_weights] for m in (model, again)]
-    assert trained[0] == trained[1] and len(trained[0]) < len(model.weights)
+    again = restored(model)
+    assert states(again) == states(model)
     assert again.get_layer("answers").compute_dtype == "bfloat16"
-    assert again.get_layer("fusion_norm").compute_dtype == "float32"
-    assert again.get_config() == model.get_config()
+    whole = network()
+    whole.trainable = False
+    assert states(restored(whole)) == states(whole)
+    config = network().get_config() | {"trainable_layers": {"no_layer": False}}
+    with pytest.raises(ValueError, match=r"layers \['no_layer'\]"):
+        type(model).from_config(config)
+
+
+def test_encoders_keep_their_own_state():
+    ids = keras.Input((None,), dtype="int32")
+    words = keras.layers.Embedding(20, 6, name="embedding")(ids)
+    words = keras.layers.Dense(6, name="question_projection")(words)
+    question = keras.Model(ids, words, name="words")
+    image = keras.Input((9, 7))
+    regions = keras.layers.Dense(6, name="embedding")(image)
+    model = network(
+        question_encoder=question,
+        image_encoder=keras.Model(image, regions, name="regions"),
+        vocabulary_size=None,
+    )
+    for layer in question.layers:
+        layer.trainable = False
+    again = restored(model)
+    assert states(again) == states(model)
+    trained = {weight.path for weight in again.trainable_weights}
+    assert len(trained) == len(model.trainable_weights)
+    assert len(again.get_layer("question_projection").trainable_weights) == 2
+
+
+def test_a_map_of_policies_is_kept():
+    wanted = keras.dtype_policies.DTypePolicyMap("mixed_bfloat16")
+    wanted["fusion_.*"] = keras.DTypePolicy("float32")
+    model = network(dtype=wanted)
+    again = restored(model)
+    assert states(again) == states(model)
+    for name, dtype in {"fusion_add": "float32", "answers": "bfloat16"}.items():
+        assert again.get_layer(name).compute_dtype == dtype
 
 
 @pytest.mark.backends("tensorflow")
@@ -382,6 +432,17 @@ def test_wrong_arguments(options, message):
         network(**options)
 
 
+@pytest.mark.filterwarnings("error")
+def test_an_encoder_of_one_named_input():
+    image = keras.Input((3, 4), name="pixels")
+    dense = keras.layers.Dense(4)(image)
+    model = network(
+        image_encoder=keras.Model({"pixels": image}, dense, name="image_encoder")
+    )
+    inputs = {"question": questions()["question"], "image": np.ones((8, 3, 4))}
+    assert model.predict(inputs, verbose=0).shape == (8, 5)
+
+
 def encoder(*names, rank=3, name=None, output=None):
     """A model of inputs `(B, 3, 4)` with an output of a rank."""
     inputs = [keras.Input((3, 4), name=each) for each in names]
@@ -395,9 +456,16 @@ def encoder(*names, rank=3, name=None, output=None):
     ("options", "message"),
     [
         ({"image_encoder": ("a", "b")}, "must have one input.*'a', 'b'"),
-        ({"image_encoder": ("a",), "rank": 2}, "`image_encoder`.*rank 3 or 4"),
+        (
+            {"image_encoder": ("a",), "rank": 2},
+            r"`image_encoder`.*\(B, rows",
+        ),
         ({"image_encoder": ("a",), "output": "pooled"}, "'sequence_output'.*'pooled'"),
-        ({"question_encoder": ("a",), "rank": 2}, "`question_encoder`.*rank 3:"),
+        (
+            {"question_encoder": ("a",), "rank": 2},
+            r"`question_encoder`.*\(B, T, E\)",
+        ),
+        ({"image_encoder": ("a",), "name": "image"}, "another name.*'image'"),
         ({"question_encoder": ("a", "image")}, "other names.*'image'"),
         (
             {"question_encoder": ("a",), "image_encoder": ("b",), "name": "same"},

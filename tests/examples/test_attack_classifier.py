@@ -1,0 +1,45 @@
+"""`attack_classifier.py` as a whole, on a tiny model."""
+
+import json
+
+import attack_classifier as example
+import pytest
+
+WORDS = ["good", "bad"]
+pytestmark = pytest.mark.backends("tensorflow")
+
+
+@pytest.mark.slow
+def test_methods_are_attacked_in_pairs(tiny_preset, tmp_path, monkeypatch, capsys):
+    data = tmp_path / "own.csv"
+    lines = [f"{word} film number {k},{word}" for k in range(40) for word in WORDS]
+    data.write_text("\n".join(["text,label", *lines]))
+    (tmp_path / "near.json").write_text(json.dumps({"good": ["bad"], "film": ["the"]}))
+    arguments = ["--data", str(data), "--preset", str(tiny_preset), "--attacked", "6"]
+    arguments += ["--epochs", "1", "--test-size", "10", "--seeds", "2"]
+    arguments += ["--neighbors", str(tmp_path / "near.json")]
+    arguments += ["--output", str(tmp_path / "out")]
+    example.main(arguments)
+    printed = capsys.readouterr().out
+    assert printed.count("failed attacks, %") == 2  # of both attacks
+    rows = example.Runs(tmp_path / "out" / "runs.csv").rows
+    assert [(row["method"], row["seed"], row["attack"]) for row in rows] == [
+        (method, str(seed), attack)
+        for method in ("soft", "ct")
+        for seed in range(2)
+        for attack in ("characters", "words")
+    ]
+    log = (tmp_path / "out" / "soft_words_1.jsonl").read_text().splitlines()
+    assert len(log) == 1 + 6
+    monkeypatch.setattr(
+        example.repeated_runs, "RepeatedRuns", lambda *_: pytest.fail("again")
+    )
+    example.main(arguments)
+    assert example.Runs(tmp_path / "out" / "runs.csv").rows == rows
+
+
+def test_neighbours_that_are_none(tmp_path):
+    file = tmp_path / "near.json"
+    file.write_text("[1]")
+    with pytest.raises(ValueError, match="must map words to lists"):
+        example.load_attacks(file)
