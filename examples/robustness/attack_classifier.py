@@ -39,6 +39,7 @@ import runs_file
 
 from keras_align import robustness
 
+WORDS = "words"
 MOST_CHANGED = 0.3  # of the words of a text
 KEY = ("task", "method", "weight", "settings", "attack", "attacked", "seed")
 TITLES = {
@@ -110,7 +111,7 @@ def load_attacks(neighbors):
             near = json.load(stream)
         if not isinstance(near, dict):
             raise ValueError(f"{neighbors} must map words to lists of words")
-        attacks["words"] = robustness.WordSwapAttack(near, max_perturbed=MOST_CHANGED)
+        attacks[WORDS] = robustness.WordSwapAttack(near, max_perturbed=MOST_CHANGED)
     return attacks
 
 
@@ -140,6 +141,8 @@ def compare(task, method, settings, attacks, runs, options):
 
 def key_of(task, method, settings, attack, seed, options):
     """Returns what names a run: the first columns of its row."""
+    if attack == WORDS:
+        attack = f"{WORDS} of {options.neighbors.name}"
     values = (task.name, method.name, method.alignment_weight, settings)
     return dict(zip(KEY, (*values, attack, options.attacked, seed), strict=True))
 

@@ -27,7 +27,7 @@ def test_methods_are_attacked_in_pairs(tiny_preset, tmp_path, monkeypatch, capsy
         (method, str(seed), attack)
         for method in ("soft", "ct")
         for seed in range(2)
-        for attack in ("characters", "words")
+        for attack in ("characters", "words of near.json")
     ]
     log = (tmp_path / "out" / "soft_words_1.jsonl").read_text().splitlines()
     assert len(log) == 1 + 6

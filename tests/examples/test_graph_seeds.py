@@ -46,6 +46,16 @@ def test_seeds_together_are_those_alone(graph_seeds, tmp_path, monkeypatch):
         assert 0 < int(float(row["epochs_run"])) <= 9
 
 
+@pytest.mark.parametrize(
+    "arguments", [["--dataset", "cora"], ["--dataset", "actor", "--random-splits"]]
+)
+def test_folds_are_those_of_actor(graph_seeds, arguments, tmp_path, capsys):
+    output = ["--output", str(tmp_path / "runs.csv"), "--all-folds"]
+    with pytest.raises(SystemExit):
+        graph_seeds.main([*arguments, *output])
+    assert "--all-folds is for the splits of Actor alone" in capsys.readouterr().err
+
+
 def test_the_rule_is_that_of_the_callback(graph_seeds):
     class Model:
         stop_training = False
