@@ -432,7 +432,7 @@ def test_wrong_arguments(options, message):
         network(**options)
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error:The structure of")
 def test_an_encoder_of_one_named_input():
     image = keras.Input((3, 4), name="pixels")
     dense = keras.layers.Dense(4)(image)
