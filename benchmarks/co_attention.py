@@ -16,10 +16,9 @@ import pathlib
 import keras
 import numpy as np
 import results_file
-from train_step import ALIGNMENTS, measure
+from train_step import ALIGNMENTS, DEFAULT, measure, method, token_count
 
 import keras_align
-from keras_align.alignments import get_alignment
 
 WORDS, REGIONS, FEATURES = 14, 100, 2048
 ANSWERS, VOCABULARY = 3129, 15000
@@ -30,7 +29,10 @@ def parse_arguments(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--alignments", nargs="+", default=list(ALIGNMENTS))
     parser.add_argument(
-        "--max-tokens", type=int, help="of a sample; None: the library's"
+        "--max-tokens",
+        type=token_count,
+        default=DEFAULT,
+        help="on how many the divergence is estimated: `default`, `all` or a number",
     )
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--layers", type=int, default=4)
@@ -53,18 +55,10 @@ def build(options, alignment=None):
         num_layers=options.layers,
     )
     if alignment is not None:
-        keras_align.align_model(model, sampling(alignment, options.max_tokens))
+        keras_align.align_model(model, method(alignment, options.max_tokens))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(1e-4), loss, jit_compile=True)
     return model
-
-
-def sampling(alignment, max_tokens):
-    """Returns an alignment that is estimated on at most so many tokens of a sample."""
-    if max_tokens is None:
-        return alignment
-    whole = get_alignment(alignment)
-    return type(whole).from_config(whole.get_config() | {"max_tokens": max_tokens})
 
 
 def make_batch(batch_size):

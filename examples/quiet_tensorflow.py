@@ -13,7 +13,7 @@ import sys
 
 
 def load() -> None:
-    """Imports TensorFlow, if it is there, before anything else does, as Keras."""
+    """Imports TensorFlow if it is installed; call it before Keras does."""
     level = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if level == "0" or "tensorflow" in sys.modules:
         return

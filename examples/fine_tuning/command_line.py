@@ -24,6 +24,16 @@ def positive(text):
     return int(text)
 
 
+def add_comparison_options(add, seeds):
+    """Adds to a parser on what methods are compared, and how they are trained."""
+    add("--weight", type=float, help="of the alignment loss; None: the library's own")
+    add("--task", choices=["movies", *glue.TASKS], default="movies")
+    add("--data-dir", type=pathlib.Path, help="folder of the GLUE task's files")
+    add_training_options(add)
+    add("--seeds", type=positive, default=seeds, help="runs of each method")
+    add("--sequence-length", type=positive, help="tokens; None: suits the sentences")
+
+
 def add_training_options(add):
     """Adds to a parser what says how a classifier is trained, and on what."""
     own = "your own CSV file: columns text, label"

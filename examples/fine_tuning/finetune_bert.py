@@ -31,7 +31,6 @@ import command_line
 import estimating
 import fetching
 import freed_memory
-import glue
 import methods
 import pictures
 import repeated_runs
@@ -45,17 +44,12 @@ def parse_arguments(arguments=None):
         description=__doc__.split("\n")[0],
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    add, positive = parser.add_argument, command_line.positive
+    add = parser.add_argument
     compared = f"methods; the first is the baseline; of {', '.join(methods.METHODS)}"
     add("--compare", metavar="NAME,NAME,...", help=compared)
     choices = (*methods.ALIGNMENTS, "none")
     add("--alignment", choices=choices, help="short for --compare soft,...; None: ct")
-    add("--weight", type=float, help="of the alignment loss; None: the library's own")
-    add("--task", choices=["movies", *glue.TASKS], default="movies")
-    add("--data-dir", type=pathlib.Path, help="folder of the GLUE task's files")
-    command_line.add_training_options(add)
-    add("--seeds", type=positive, default=3, help="runs of each method")
-    add("--sequence-length", type=positive, help="tokens; None: suits the sentences")
+    command_line.add_comparison_options(add, seeds=3)
     add("--output", type=pathlib.Path, default="finetune_bert_results")
     options = parser.parse_args(arguments)
     command_line.check_options(parser, options)

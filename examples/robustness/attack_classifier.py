@@ -32,7 +32,6 @@ import comparing
 import fetching
 import finetune_bert
 import freed_memory
-import glue
 import methods
 import repeated_runs
 import runs_file
@@ -58,12 +57,7 @@ def parse_arguments(arguments=None):
     )
     add, positive = parser.add_argument, command_line.positive
     add("--compare", default="soft,ct", help=f"of {', '.join(methods.METHODS)}")
-    add("--weight", type=float, help="of the alignment loss; None: the library's own")
-    add("--task", choices=["movies", *glue.TASKS], default="movies")
-    add("--data-dir", type=pathlib.Path, help="folder of the GLUE task's files")
-    command_line.add_training_options(add)
-    add("--seeds", type=positive, default=1, help="runs of each method")
-    add("--sequence-length", type=positive, help="tokens; None: suits the sentences")
+    command_line.add_comparison_options(add, seeds=1)
     add("--attacked", type=positive, default=100, help="texts of the test, at most")
     add("--neighbors", type=pathlib.Path, help="JSON of words and lists of words")
     add("--output", type=pathlib.Path, default="attack_classifier_results")
