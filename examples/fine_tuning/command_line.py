@@ -8,7 +8,7 @@ import sys
 
 import fetching
 import finetuning
-import glue
+import glue_tasks
 import keras
 import numpy as np
 import own_sentences
@@ -27,7 +27,7 @@ def positive(text):
 def add_comparison_options(add, seeds):
     """Adds to a parser on what methods are compared, and how they are trained."""
     add("--weight", type=float, help="of the alignment loss; None: the library's own")
-    add("--task", choices=["movies", *glue.TASKS], default="movies")
+    add("--task", choices=["movies", *glue_tasks.TASKS], default="movies")
     add("--data-dir", type=pathlib.Path, help="folder of the GLUE task's files")
     add_training_options(add)
     add("--seeds", type=positive, default=seeds, help="runs of each method")
@@ -68,6 +68,11 @@ def check_options(parser, options):
             f"--task {options.task} needs --data-dir, the folder of the files of "
             "the GLUE benchmark (gluebenchmark.com/tasks)"
         )
+    check_training(parser, options)
+
+
+def check_training(parser, options):
+    """Refuses numbers and dtype policies that are none."""
     check_regime(parser, options)
     check_weight(parser, options)
     try:
@@ -86,11 +91,15 @@ def check_weight(parser, options):
 
 
 def check_regime(parser, options):
-    """Refuses rates and shares that are none."""
-    if not 0 < options.learning_rate < math.inf:
-        parser.error(f"--learning-rate must be positive, not {options.learning_rate}")
-    if not 0 <= options.warm_up < 1:
-        parser.error(f"--warm-up must be in [0, 1), not {options.warm_up}")
+    """Refuses rates and shares that are none; what is `None` is left to the task."""
+    rate = options.learning_rate
+    if rate is not None and not 0 < rate < math.inf:
+        parser.error(f"--learning-rate must be positive, not {rate}")
+    for name in ("warm_up", "dropout"):
+        share = getattr(options, name, None)
+        if share is not None and not 0 <= share < 1:
+            flag = name.replace("_", "-")
+            parser.error(f"--{flag} must be in [0, 1), not {share}")
 
 
 def load_task(options):
@@ -100,7 +109,7 @@ def load_task(options):
             options.data, options.test_size, options.out_of_domain
         )
     elif options.task != "movies":
-        task = glue.glue_task(options.task, options.data_dir, options.test_size)
+        task = glue_tasks.glue_task(options.task, options.data_dir, options.test_size)
     else:
         folder = fetching.rated_sentences()
         task = sentences.rated_sentences(folder, options.test_size)

@@ -12,8 +12,9 @@ import keras_nlp
 import numpy as np
 import scoring
 from keras import ops
+from scipy import stats
 from scoring import softmax
-from sklearn.metrics import matthews_corrcoef
+from sklearn.metrics import f1_score, matthews_corrcoef
 
 import keras_align
 
@@ -25,8 +26,11 @@ class Settings:
     Args:
         preset: String or path, any preset of a keras-nlp text classifier.
         precision: String, the dtype policy of the model.
-        dropout: Float, or `None` for the preset's own.
+        dropout: Float, that of the backbone, or `None` for the preset's own.
         sequence_length: Integer. Tokens per sentence; longer ones are cut.
+        length_buckets: Integer. With 2 or more, batches have sentences of like
+            lengths, and padding is cut to one of that many lengths, for each of which
+            XLA compiles.
         train_size: Integer, the most sentences trained on, or `None` for all.
         batch_size: Integer.
         epochs: Integer.
@@ -45,6 +49,7 @@ class Settings:
     precision: str = "float32"
     dropout: float | None = None
     sequence_length: int = 32
+    length_buckets: int = 1
     train_size: int | None = 1024
     batch_size: int = 16
     epochs: int = 2
@@ -59,6 +64,14 @@ class Settings:
     def sentences(self, task):
         """Returns the training sentences of a `sentences.Task` that are used."""
         return task.train.first(self.train_size or len(task.train))
+
+    @property
+    def buckets(self):
+        """The lengths to which padding is cut, `None` if it is not."""
+        count = self.length_buckets
+        if count == 1:
+            return None
+        return [-(-self.sequence_length * k // count) for k in range(1, count + 1)]
 
     def warm_up_steps(self, steps):
         """Returns how many of `steps` belong to the warm-up."""
@@ -97,7 +110,7 @@ def build(settings, num_classes, seed):
     """Returns a classifier with pre-trained weights and a new head.
 
     The same seed gives the same head and the same dropout, whatever is done to
-    the model afterwards.
+    the model afterwards. One class is for a number, as in STS-B.
     """
     keras.utils.set_random_seed(seed)
     preprocessor = keras_nlp.models.TextClassifierPreprocessor.from_preset(
@@ -105,9 +118,8 @@ def build(settings, num_classes, seed):
     )
     options = {"dtype": settings.precision}
     if settings.dropout is not None:
-        options["dropout"] = settings.dropout
         options["backbone"] = keras_nlp.models.Backbone.from_preset(
-            str(settings.preset), **options
+            str(settings.preset), dropout=settings.dropout, **options
         )
     return keras_nlp.models.TextClassifier.from_preset(
         str(settings.preset),
@@ -117,8 +129,8 @@ def build(settings, num_classes, seed):
     )
 
 
-def suitable_length(task, preset, longest=256):
-    """Returns a sequence length that holds 95% of the sentences whole.
+def suitable_length(task, preset, longest=256, share=0.95):
+    """Returns a sequence length that holds a share of the sentences whole.
 
     It is a multiple of 16, at most `longest`.
     """
@@ -126,8 +138,7 @@ def suitable_length(task, preset, longest=256):
         str(preset), sequence_length=longest
     )
     inputs = encode(preprocessor, task.train.first(1000))
-    lengths = inputs["padding_mask"].sum(axis=-1)
-    return int(-(-np.quantile(lengths, 0.95) // 16) * 16)
+    return int(-(-np.quantile(lengths(inputs), share) // 16) * 16)
 
 
 def encode(preprocessor, sentences):
@@ -149,25 +160,62 @@ def taking_tokens(model):
         model.preprocessor = preprocessor
 
 
-def compile_model(model, settings, steps, label_smoothing=0.0):
-    """Compiles with AdamW for one-hot labels; the rate warms up, then falls to zero."""
+def lengths(inputs):
+    """Returns how many tokens each row of a model's inputs has, without padding."""
+    return inputs["padding_mask"].sum(axis=-1)
+
+
+def targets(task, sentences):
+    """Returns what a model is to predict: one-hot classes, or one number each."""
+    if task.is_regression:
+        return sentences.labels[:, None].astype("float32")
+    return np.eye(len(task.classes), dtype="float32")[sentences.labels]
+
+
+def compile_model(model, settings, steps, label_smoothing=0.0, loss=None):
+    """Compiles with AdamW for one-hot labels; the rate warms up, then falls to zero.
+
+    Another `loss`, as "mse", takes the place of the cross-entropy.
+    """
     schedule = WarmUpAndDecay(
         settings.learning_rate, steps, settings.warm_up_steps(steps)
     )
     optimizer = keras.optimizers.AdamW(schedule, weight_decay=settings.weight_decay)
     optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
+    metrics = [keras.metrics.CategoricalAccuracy(name="accuracy")]
+    if loss is None:
+        loss = keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=label_smoothing
+        )
+    else:
+        metrics = None
     model.compile(
         optimizer=optimizer,
-        loss=keras.losses.CategoricalCrossentropy(
-            from_logits=True, label_smoothing=label_smoothing
-        ),
-        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+        loss=loss,
+        metrics=metrics,
         jit_compile=settings.jit_compile,
     )
 
 
-def predict(model, inputs, batch_size=64):
-    """Returns the logits of the classes, float32 (sentences, classes)."""
+def predict(model, inputs, batch_size=64, buckets=None):
+    """Returns the logits of the classes, float32 (sentences, classes).
+
+    With `buckets`, see `Settings`, sentences of like lengths are predicted together.
+    """
+    of_row = lengths(inputs)
+    if buckets is None:
+        return _predict(model, inputs, batch_size)
+    places = np.searchsorted(buckets, of_row)
+    order = np.argsort(places, kind="stable")
+    found = []
+    for place in np.unique(places):
+        rows, end = np.flatnonzero(places == place), buckets[place]
+        cut = {name: array[rows, :end] for name, array in inputs.items()}
+        found.append(_predict(model, cut, batch_size))
+    return np.concatenate(found)[np.argsort(order)]
+
+
+def _predict(model, inputs, batch_size):
     count = len(next(iter(inputs.values())))
     # Rows of padding complete the last batch: one shape, one compilation.
     rows = np.arange(-(-count // batch_size) * batch_size) % count
@@ -178,32 +226,55 @@ def predict(model, inputs, batch_size=64):
 
 
 def score(probabilities, labels):
-    """Returns what `scoring.score` does, and `matthews`, the Matthews correlation."""
-    correlation = matthews_corrcoef(labels, probabilities.argmax(-1))
-    return scoring.score(probabilities, labels) | {"matthews": float(correlation)}
+    """Returns what `scoring.score` does, and what GLUE judges by.
+
+    `f1`, of the second class where there are two, and `matthews`, the Matthews
+    correlation.
+    """
+    predicted = probabilities.argmax(-1)
+    found = {"matthews": float(matthews_corrcoef(labels, predicted))}
+    if probabilities.shape[-1] == 2:
+        found["f1"] = float(f1_score(labels, predicted, zero_division=0.0))
+    return scoring.score(probabilities, labels) | found
 
 
-def fit_temperature(model, task):
+def score_numbers(predicted, labels):
+    """Returns `pearson` and `spearman`, correlations; NaN where all are equal."""
+    if np.ptp(predicted) == 0:
+        return {"pearson": np.nan, "spearman": np.nan}
+    return {
+        "pearson": float(stats.pearsonr(predicted, labels).statistic),
+        "spearman": float(stats.spearmanr(predicted, labels).statistic),
+    }
+
+
+def fit_temperature(model, task, buckets=None):
     """Returns `keras_align.TemperatureScaling`, fitted on the validation sentences."""
     scaling = keras_align.TemperatureScaling()
     inputs = encode(model.preprocessor, task.validation)
-    scaling.fit(predict(model, inputs), task.validation.labels)
+    scaling.fit(predict(model, inputs, buckets=buckets), task.validation.labels)
     return scaling
 
 
-def test(model, task, scaling=None):
+def test(model, task, scaling=None, buckets=None):
     """Returns for each test set what `score` returns, `probabilities` and `labels`.
 
-    With a `keras_align.TemperatureScaling` also `scaled_ece` and `scaled_nll`, those
-    of the logits that it has divided.
+    With a `keras_align.TemperatureScaling` also `scaled_ece`, `scaled_nll` and
+    `scaled_brier`, those of the logits that it has divided. For numbers in place of
+    classes what `score_numbers` returns, and `labels`.
     """
     tests = {}
     for name, sentences in task.tests.items():
-        logits = predict(model, encode(model.preprocessor, sentences))
-        probabilities, labels = softmax(logits), sentences.labels
+        inputs, labels = encode(model.preprocessor, sentences), sentences.labels
+        logits = predict(model, inputs, buckets=buckets)
+        if task.is_regression:
+            tests[name] = score_numbers(logits[:, 0], labels) | {"labels": labels}
+            continue
+        probabilities = softmax(logits)
         tests[name] = score(probabilities, labels)
         if scaling is not None:
             scaled = score(softmax(scaling(logits)), labels)
-            tests[name] |= {f"scaled_{key}": scaled[key] for key in ("ece", "nll")}
+            keys = ("ece", "nll", "brier")
+            tests[name] |= {f"scaled_{key}": scaled[key] for key in keys}
         tests[name].update(probabilities=probabilities, labels=labels)
     return tests

@@ -1,150 +1,137 @@
-"""Tasks of the GLUE benchmark (Wang et al., 2019) from tab-separated files.
+"""Fine-tunes BERT on tasks of the GLUE benchmark, with soft and alignment attention.
 
-The files are looked for in `--data-dir` and in its folder of the task's name, plain
-or with `.gz`. Two layouts are read: that of the official archives, which differs
-between tasks, and one header line `sentence label` or `sentence1 sentence2 label`.
+    python examples/fine_tuning/glue.py --data-dir glue --tasks MRPC,RTE,CoLA --seeds 5
+
+reads the official files of the tasks (gluebenchmark.com/tasks), fine-tunes a
+pre-trained MiniLM BERT, or any other `--preset`, on each of them with every method of
+`--compare`, in pairs that share the seed, and tests on the development set by the
+measures of the benchmark (Wang et al., 2019) and by calibration. Learning rates, batch
+sizes, epochs, warm-up and dropout are by default those with which the paper fine-tunes
+ALBERT, see `glue_tasks.REGIMES`; a smaller model takes higher rates:
+
+    python examples/fine_tuning/glue.py --data-dir glue --learning-rate 1e-4 \
+        --train-size 2048 --epochs 3 --compare soft,label_smoothing,ct,gan,ot,mmd
+
+Every run is a row of `runs.csv` in `--output`; runs that are there are not repeated.
 """
 
-import dataclasses
-import gzip
+import argparse
 import pathlib
+import sys
+import time
 
-import numpy as np
-from sentences import Sentences, Task
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
 
+import quiet_tensorflow
 
-@dataclasses.dataclass(frozen=True)
-class Layout:
-    """The official files of a task.
+quiet_tensorflow.load()
 
-    Args:
-        columns: Tuple with the names of the one or two columns of text.
-        label: String, the name of the column of labels.
-        header: Tuple with the names of all columns of a file without a header
-            line, or `None` if the first line names them.
-        train: Tuple of names that the training file may have.
-        test: Tuple of names that the labelled test file may have. The labels of
-            GLUE's own test sets are secret: one tests on its development sets.
-        measures: Tuple, see `sentences.Task`. GLUE judges CoLA by the Matthews
-            correlation.
-    """
+import command_line
+import fetching
+import finetune_bert
+import finetuning
+import freed_memory
+import glue_tasks
+import kept_runs
+import methods
 
-    columns: tuple
-    label: str = "label"
-    header: tuple | None = None
-    train: tuple = ("train.tsv",)
-    test: tuple = ("dev.tsv",)
-    measures: tuple = ("accuracy", "ece")
+LONGEST = 512  # tokens, as in the paper
+REGIME = ("learning_rate", "batch_size", "epochs", "warm_up", "dropout")
 
 
-TASKS = {
-    "SST-2": Layout(("sentence",)),
-    "MRPC": Layout(
-        ("#1 String", "#2 String"),
-        "Quality",
-        train=("train.tsv", "msr_paraphrase_train.txt"),
-        test=("dev.tsv", "msr_paraphrase_test.txt"),
-    ),
-    "RTE": Layout(("sentence1", "sentence2")),
-    "CoLA": Layout(
-        ("sentence",),
-        header=("source", "label", "mark", "sentence"),
-        measures=("matthews", "accuracy", "ece"),
-    ),
-    "QNLI": Layout(("question", "sentence")),
-}
+def parse_arguments(arguments=None):
+    """Returns the options of the command line, `methods` among them."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n")[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add, positive = parser.add_argument, command_line.positive
+    tasks = ",".join(glue_tasks.TASKS)
+    add("--data-dir", type=pathlib.Path, required=True, help="a folder for each task")
+    add("--tasks", default=tasks, metavar="NAME,NAME,...")
+    add("--compare", default="soft,ct", help=f"of {', '.join(methods.METHODS)}")
+    add("--weight", type=float, help="of the alignment loss; None: the library's own")
+    add("--seeds", type=positive, default=5, help="runs of each method")
+    add("--preset", help="keras-nlp preset or local folder; None: MiniLM")
+    add("--precision", default="float32", help="dtype policy, as mixed_bfloat16")
+    add("--no-jit", action="store_true", help="compile without XLA")
+    add("--train-size", type=positive, help="sentences trained on; None: all")
+    add("--test-size", type=positive, help="most per test set; None: all")
+    add("--sequence-length", type=positive, help="tokens; None: holds 99%% whole")
+    buckets = "lengths to which padding is cut; XLA compiles for each"
+    add("--length-buckets", type=positive, default=4, help=buckets)
+    for name in REGIME:
+        kind = positive if name in ("batch_size", "epochs") else float
+        flag = "--" + name.replace("_", "-")
+        add(flag, type=kind, help="None: the paper's, which depends on the task")
+    add("--output", type=pathlib.Path, default="glue_results")
+    options = parser.parse_args(arguments)
+    check_options(parser, options)
+    return options
 
 
-def glue_task(name, folder, test_size=None):
-    """Returns a GLUE task.
-
-    Args:
-        name: String, a key of `TASKS`.
-        folder: Path of the folder with the files, or of its parent.
-        test_size: Integer, the most sentences tested on, or `None` for all.
-
-    Returns:
-        A `Task`. A tenth of the training file, at most 1000 rows, is held out for
-        validation; the test is the development file.
-    """
-    layout = TASKS[name]
-    train_file = find_file(folder, name, layout.train)
-    test_file = find_file(folder, name, layout.test)
-    columns, labels = read_rows(train_file, layout)
-    test_columns, test_labels = read_rows(test_file, layout)
-    classes = sorted(set(labels))
-    unknown = sorted(set(test_labels) - set(classes))
-    if len(classes) < 2 or unknown:
-        raise ValueError(
-            f"Expected {train_file} to hold all the classes of {test_file}, at least "
-            f"two. Received: {classes} in the first and {sorted(set(test_labels))} "
-            "in the second"
+def check_options(parser, options):
+    """Refuses what cannot work; makes tasks and methods lists."""
+    options.tasks = [name.strip() for name in options.tasks.split(",")]
+    unknown = [name for name in options.tasks if name not in glue_tasks.TASKS]
+    if unknown or len(set(options.tasks)) < len(options.tasks):
+        parser.error(
+            f"--tasks takes different names of {', '.join(glue_tasks.TASKS)}, not "
+            f"{','.join(options.tasks)}"
         )
-    train = index_labels(columns, labels, classes)
-    validation, train = train.split(min(len(train) // 10, 1000))
-    test = index_labels(test_columns, test_labels, classes)
-    test = test.split(0)[1].first(test_size or len(test))
-    return Task(name, classes, train, validation, {name: test}, layout.measures)
+    options.alignment = None
+    options.methods = finetune_bert.choose_methods(parser, options)
+    command_line.check_training(parser, options)
 
 
-def index_labels(columns, labels, classes):
-    """Returns `Sentences` whose labels are indices into `classes`."""
-    indices = {label: index for index, label in enumerate(classes)}
-    return Sentences(columns, np.array([indices[label] for label in labels], "int32"))
-
-
-def find_file(folder, name, files):
-    """Returns the path of the first of `files` that exists."""
-    folder = pathlib.Path(folder)
-    candidates = [
-        place / (file + ending)
-        for place in (folder / name, folder)
-        for file in files
-        for ending in ("", ".gz")
-    ]
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
-    raise ValueError(
-        f"Expected one of {[str(c) for c in candidates]} for the task {name}. "
-        f"Received: data_dir={str(folder)!r}, which has none of them"
+def choose_settings(task, name, options):
+    """Returns the `finetuning.Settings` for a task."""
+    regime = vars(glue_tasks.REGIMES[name])
+    given = {key: getattr(options, key) for key in REGIME}
+    given = {key: value for key, value in given.items() if value is not None}
+    preset = options.preset or fetching.minilm()
+    length = options.sequence_length
+    return finetuning.Settings(
+        preset=preset,
+        precision=options.precision,
+        sequence_length=length
+        or finetuning.suitable_length(task, preset, LONGEST, share=0.99),
+        length_buckets=options.length_buckets,
+        train_size=options.train_size,
+        jit_compile=not options.no_jit,
+        verbose=1 if sys.stdout.isatty() else 0,
+        **(regime | given),
     )
 
 
-def read_rows(file, layout):
-    """Returns the columns of text, and the labels as strings."""
-    content = file.read_bytes()
-    if file.suffix == ".gz":
-        content = gzip.decompress(content)
-    lines = content.decode("utf-8-sig").split("\n")
-    # No quoting: a quotation mark is a character like any other.
-    rows = [line.rstrip("\r").split("\t") for line in lines if line.strip()]
-    names, rows = name_columns(rows, layout)
-    pair = len(layout.columns) == 2
-    uniform = ("sentence1", "sentence2") if pair else ("sentence",)
-    for wanted in (layout.columns, uniform):
-        label = layout.label if layout.label in names else "label"
-        if {*wanted, label} <= set(names):
-            break
-    else:
-        raise ValueError(
-            f"Expected the first line of {file} to name the columns "
-            f"{[*layout.columns, layout.label]}. Received: {names}"
-        )
-    positions = [names.index(column) for column in (*wanted, label)]
-    for number, row in enumerate(rows, start=1):
-        if len(row) <= max(positions) or not all(row[p].strip() for p in positions):
-            raise ValueError(
-                f"Expected the columns {names} in every row of {file}. "
-                f"Received: {row} in row {number}"
+def main(arguments=None):
+    """Runs the comparisons that the command line asks for."""
+    options, begin = parse_arguments(arguments), time.perf_counter()
+    freed_memory.keep()
+    tables = []
+    try:
+        tasks = {
+            name: glue_tasks.glue_task(name, options.data_dir, options.test_size)
+            for name in options.tasks
+        }
+        options.output.mkdir(parents=True, exist_ok=True)
+        runs = kept_runs.open_runs(options.output / "runs.csv")
+        for name, task in tasks.items():
+            settings = choose_settings(task, name, options)
+            trained = len(settings.sentences(task))
+            print(f"\n{name}: {trained} sentences, {kept_runs.described(settings)}")
+            found = kept_runs.compare(
+                task, options.methods, settings, options.seeds, runs
             )
-    *columns, labels = ([row[position] for row in rows] for position in positions)
-    return tuple(columns), labels
+            tables.append(kept_runs.text(found))
+            print(f"\n{tables[-1]}", flush=True)
+    except (fetching.FetchError, OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
+    text = "\n\n".join(tables) + "\n"
+    (options.output / "table.txt").write_text(text, encoding="utf-8")
+    minutes = (time.perf_counter() - begin) / 60
+    print(f"\nTables and runs: {options.output}. It took {minutes:.1f} minutes.")
 
 
-def name_columns(rows, layout):
-    """Splits the header from the rows, or takes the layout's."""
-    first = rows[0] if rows else []
-    if layout.header is None or layout.label in first:
-        return first, rows[1:]
-    return list(layout.header), rows
+if __name__ == "__main__":
+    main()

@@ -58,15 +58,16 @@ class RepeatedRuns:
 
     def __init__(self, task, method, settings):
         self.task, self.method, self.settings = task, method, settings
-        self.model = finetuning.build(settings, len(task.classes), seed=0)
+        self.model = finetuning.build(settings, task.outputs, seed=0)
         train = settings.sentences(task)
         self.inputs = finetuning.encode(self.model.preprocessor, train)
-        self.targets = np.eye(len(task.classes), dtype="float32")[train.labels]
+        self.targets = finetuning.targets(task, train)
         self.batch_size = min(settings.batch_size, len(train))
         self.steps = settings.epochs * (len(train) // self.batch_size)
         self._prepare()
+        loss = "mse" if task.is_regression else None
         finetuning.compile_model(
-            self.model, settings, self.steps, method.label_smoothing
+            self.model, settings, self.steps, method.label_smoothing, loss
         )
         self.model.optimizer.build(self.model.trainable_variables)
         variables = self.model.variables + self.model.optimizer.variables
@@ -115,28 +116,35 @@ class RepeatedRuns:
         Returns:
             A dictionary with the keys `method`, `seed`, `history`, `alignment_loss` (of
             the last epoch), `seconds_per_step` and `cpu_seconds_per_step` (without the
-            first step), `temperature`, `tests` (what `finetuning.test` returns) and
-            `measure` (what `keras_align.measure_alignment` finds on sentences of the
-            first test set; its `total` sums over layers and heads).
+            first step), `temperature` (NaN without classes), `tests` (what
+            `finetuning.test` returns) and `measure` (what
+            `keras_align.measure_alignment` finds on sentences of the first test set;
+            its `total` sums over layers and heads).
         """
         self.reset(seed)
         history, timer = self.train(seed)
-        scaling = finetuning.fit_temperature(self.model, self.task)
+        buckets, scaling = self.settings.buckets, None
+        if not self.task.is_regression:
+            scaling = finetuning.fit_temperature(self.model, self.task, buckets)
         return {
             "method": self.method,
             "seed": seed,
             "history": history,
             "alignment_loss": history.get("alignment_loss", [0.0])[-1],
             **timer.per_step(),
-            "temperature": scaling.temperature,
-            "tests": finetuning.test(self.model, self.task, scaling),
+            "temperature": scaling.temperature if scaling else np.nan,
+            "tests": finetuning.test(self.model, self.task, scaling, buckets),
             "measure": self.measure(),
         }
 
     def train(self, seed):
         """Fine-tunes; returns the history, lists by name, and the timer."""
+        options = {}
+        if self.settings.buckets:
+            options["lengths"] = finetuning.lengths(self.inputs)
+            options["buckets"] = self.settings.buckets
         data = keras_align.training.ShuffledBatches(
-            self.inputs, self.targets, self.batch_size, seed
+            self.inputs, self.targets, self.batch_size, seed, **options
         )
         timer = StepTimer()
         callbacks = [in_order(data), timer]

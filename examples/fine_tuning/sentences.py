@@ -39,7 +39,8 @@ class Sentences:
 
     Args:
         columns: Tuple of one or two lists of strings of the same length.
-        labels: Array of integers of that length.
+        labels: Array of integers of that length, or of floats where a number is to be
+            predicted.
     """
 
     columns: tuple
@@ -71,7 +72,8 @@ class Task:
 
     Args:
         name: String, for titles.
-        classes: List of strings, the names of the classes.
+        classes: List of strings, the names of the classes; empty where a number is to
+            be predicted.
         train: `Sentences` in random order.
         validation: `Sentences` on which the temperature is fitted.
         tests: Dictionary from names to `Sentences`; the first is in domain.
@@ -84,6 +86,15 @@ class Task:
     validation: Sentences
     tests: dict
     measures: tuple = ("accuracy", "ece")
+
+    @property
+    def is_regression(self):
+        return not self.classes
+
+    @property
+    def outputs(self):
+        """How many numbers a model returns for a sentence."""
+        return len(self.classes) or 1
 
 
 def rated_sentences(folder, test_size=1000):

@@ -9,12 +9,17 @@ import numpy as np
 
 TITLES = {
     "accuracy": "accuracy, %",
+    "f1": "F1, %",
     "matthews": "Matthews, %",
+    "pearson": "Pearson, %",
+    "spearman": "Spearman, %",
     "ece": "ECE, %",
     "scaled_ece": "ECE scaled, %",
     "nll": "NLL",
 }
-LARGER_IS_BETTER = {"accuracy, %", "Matthews, %"}
+LARGER_IS_BETTER = {
+    TITLES[key] for key in ("accuracy", "f1", "matthews", "pearson", "spearman")
+}
 VERDICTS = {
     "better": "better",
     "worse": "worse",
@@ -96,7 +101,8 @@ def measures(task, runs):
 
 def reported(task):
     """Returns the keys of what is reported of each test set."""
-    return (*task.measures, "scaled_ece", "nll")
+    of_classes = () if task.is_regression else ("scaled_ece", "nll")
+    return (*task.measures, *of_classes)
 
 
 def text(task, runs, settings):
@@ -201,7 +207,9 @@ def compared(line, method):
 
 def write_runs(task, runs, file):
     """Writes what was measured in each run on each test set."""
-    keys = (*reported(task), "scaled_nll")
+    keys = reported(task)
+    if not task.is_regression:
+        keys = (*keys, "scaled_nll")
     of_run = ("temperature", "seconds_per_step", "cpu_seconds_per_step")
     header = ["attention", "method", "weight", "seed", "test", "sentences", *keys]
     header += ["total_mmd", *of_run]

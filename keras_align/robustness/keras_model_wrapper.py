@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_align.robustness import small_batches
 from keras_align.robustness.worded_text import Text
 from keras_align.validation import checks
 
@@ -14,14 +15,17 @@ from keras_align.validation import checks
 class KerasModelWrapper:
     """Calls a Keras classifier with lists of texts; for TextAttack, too.
 
-    TextAttack's own wrapper of Keras models passes bags of words. Batches all have the
-    same size, the last is filled up, so that nothing is compiled again.
+    TextAttack's own wrapper of Keras models passes bags of words. Batches have few
+    sizes and lengths, so that little is compiled: the last is filled up to a power of
+    two, and padding that a preprocessor adds with a `"padding_mask"`, as those of
+    keras-hub, is cut behind the longest text.
 
     Args:
         model: `keras.Model` with logits or probabilities `(B, C)`, as a text classifier
             of keras-hub with its preprocessor.
         preprocessor: callable from a list of texts, or for pairs a tuple of two lists,
-            to inputs of the model. Defaults to `None`: the model takes texts.
+            to inputs of the model. Defaults to `None`: that of a model of keras-hub;
+            any other model takes texts.
         from_logits: bool, whether the model gives logits. Defaults to `True`, as
             keras-hub's classifiers do.
         batch_size: int. Defaults to `32`.
@@ -45,6 +49,11 @@ class KerasModelWrapper:
     ) -> None:
         checks.positive_integer("batch_size", batch_size)
         self.model, self.preprocessor = model, preprocessor
+        own = getattr(model, "preprocessor", None)
+        if preprocessor is None and own is not None and hasattr(model, "input"):
+            # A pair alone would be taken for texts and labels.
+            self.preprocessor = lambda texts: own(texts, None)
+            self.model = keras.Model(model.input, model.output)
         self.from_logits, self.batch_size = from_logits, batch_size
 
     def __call__(self, texts: list[Text]) -> np.ndarray:
@@ -52,19 +61,17 @@ class KerasModelWrapper:
         texts = list(texts)
         if not texts:
             raise ValueError("Argument `texts` must have one text or more.")
-        filled = texts + [texts[-1]] * (-len(texts) % self.batch_size)
-        batches = [
-            self._probabilities(filled[start : start + self.batch_size])
-            for start in range(0, len(filled), self.batch_size)
-        ]
-        return np.concatenate(batches)[: len(texts)]
+        batches = small_batches.in_batches(texts, self.batch_size)
+        found = [self._probabilities(batch) for batch in batches]
+        return np.concatenate(found)[: len(texts)]
 
     def _probabilities(self, texts):
         inputs = texts
         if not isinstance(texts[0], str):
             inputs = tuple(map(list, zip(*texts, strict=True)))
         if self.preprocessor is not None:
-            inputs = self.preprocessor(inputs)
+            inputs = _arrays(self.preprocessor(inputs))
+        inputs = small_batches.cut_padding(inputs)
         outputs = np.asarray(self.model.predict_on_batch(inputs), "float32")
         if outputs.ndim != 2 or outputs.shape[-1] < 2:
             raise ValueError(
@@ -74,3 +81,7 @@ class KerasModelWrapper:
         if not self.from_logits:
             return outputs
         return ops.convert_to_numpy(ops.softmax(outputs, axis=-1))
+
+
+def _arrays(inputs):
+    return keras.tree.map_structure(ops.convert_to_numpy, inputs)

@@ -1,12 +1,14 @@
 """Batches in an order that is known beforehand."""
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import tree
 
+from keras_align.training import like_lengths
 from keras_align.validation import checks
 
 
@@ -32,6 +34,12 @@ class ShuffledBatches(keras.utils.PyDataset):
         shard_index: int >= 0, which part this process feeds. Defaults to `0`.
         shuffle: bool, whether to shuffle; otherwise every epoch has the order of the
             arrays. Defaults to `True`.
+        lengths: integer array `(n,)`, the tokens of each sample in front of its
+            padding. Batches then have samples of like lengths, and inputs of two
+            dimensions or more are cut behind the longest. Defaults to `None`.
+        buckets: sequence of int, the lengths to which inputs are cut, the next larger
+            one each; XLA compiles once for each of them. Longer batches keep their
+            padding. Defaults to the multiples of 8.
 
     Attributes:
         epoch: int, the epoch whose order the batches have, from `0`. In `fit`, the
@@ -60,17 +68,19 @@ class ShuffledBatches(keras.utils.PyDataset):
         num_shards: int = 1,
         shard_index: int = 0,
         shuffle: bool = True,
+        lengths: Any = None,
+        buckets: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         data = {"inputs": inputs} | ({} if targets is None else {"targets": targets})
         self._data = tuple(_arrays(name, each) for name, each in data.items())
-        lengths = {len(each) for each in tree.flatten(self._data)}
-        if len(lengths) != 1:
+        counts = {len(each) for each in tree.flatten(self._data)}
+        if len(counts) != 1:
             raise ValueError(
                 "Arguments `inputs` and `targets` must have the same number of samples "
-                f"everywhere. Received: {sorted(lengths)} samples"
+                f"everywhere. Received: {sorted(counts)} samples"
             )
-        (self._samples,) = lengths
+        (self._samples,) = counts
         checks.count("seed", seed)
         checks.count("shard_index", shard_index)
         for name, value in (("batch_size", batch_size), ("num_shards", num_shards)):
@@ -82,8 +92,11 @@ class ShuffledBatches(keras.utils.PyDataset):
                 f"num_shards={num_shards}, batch_size={batch_size}"
             )
         self.batch_size, self.seed, self.epoch = batch_size, seed, 0
+        self._ordered: dict[tuple[int, int], np.ndarray] = {}
         self.drop_remainder, self.shuffle = drop_remainder, shuffle
         self._shards = shard_index, num_shards
+        self._lengths = None if lengths is None else self._checked(lengths)
+        self._buckets = like_lengths.all_buckets(buckets, self._lengths)
         if not len(self):
             raise ValueError(
                 f"Argument `batch_size` must be at most the {self._samples} samples. "
@@ -108,16 +121,49 @@ class ShuffledBatches(keras.utils.PyDataset):
             raise IndexError(
                 f"Expected the index of one of {len(self)} batches. Received: {index}"
             )
-        rows = self._rows(self.epoch, index)
-        return tree.map_structure(lambda array: array[rows], self._data)
+        rows, end = self._rows(self.epoch, index), self._end(self.epoch, index)
+        batch = tree.map_structure(lambda array: array[rows], self._data)
+        return like_lengths.cut(batch, end)
 
     def _rows(self, epoch, index):
+        shard, shards = self._shards
+        return np.array_split(self._batch(epoch, index), shards)[shard]
+
+    def _batch(self, epoch, index):
+        """The rows of a batch, of all shards."""
         begin = index * self.batch_size
         rows = np.arange(begin, min(begin + self.batch_size, self._samples))
-        if self.shuffle:
-            rows = _order(self.seed, epoch, self._samples)[rows]
-        shard, shards = self._shards
-        return np.array_split(rows, shards)[shard]
+        if not self.shuffle:
+            return rows
+        if self._lengths is None:
+            return _order(self.seed, epoch, self._samples)[rows]
+        return self._by_length(epoch)[rows]
+
+    def _by_length(self, epoch):
+        """An order of the epoch in which neighbours have like lengths."""
+        key = self.seed, epoch
+        if key not in self._ordered:
+            rng = np.random.default_rng((*key, 1))
+            order = _order(*key, self._samples)
+            found = like_lengths.grouped(order, self._lengths, self.batch_size, rng)
+            self._ordered = {key: found}
+        return self._ordered[key]
+
+    def _end(self, epoch, index):
+        """Where inputs of a batch are cut."""
+        if self._lengths is None:
+            return like_lengths.NOWHERE
+        longest = self._lengths[self._batch(epoch, index)].max()
+        return like_lengths.end_of(longest, self._buckets)
+
+    def _checked(self, lengths):
+        lengths = np.asarray(lengths)
+        if lengths.shape != (self._samples,) or lengths.dtype.kind not in "iu":
+            raise ValueError(
+                f"Argument `lengths` must be {self._samples} integers. Received: "
+                f"lengths={lengths!r}"
+            )
+        return lengths
 
     def on_epoch_begin(self) -> None:
         self._has_begun = True
@@ -148,21 +194,25 @@ class ShuffledBatches(keras.utils.PyDataset):
         ends = tf.constant(np.cumsum([0, *sizes]))
 
         def order():
-            epoch = self.epoch
-            return np.concatenate([self._rows(epoch, i) for i in range(len(self))])
+            epoch, batches = self.epoch, range(len(self))
+            rows = np.concatenate([self._rows(epoch, i) for i in batches])
+            cuts = [self._end(epoch, i) for i in batches]
+            return rows, np.array(cuts, "int64")
 
         def in_batches(_):
-            rows = tf.numpy_function(order, [], tf.int64)
+            rows, cuts = tf.numpy_function(order, [], (tf.int64, tf.int64))
+            cuts.set_shape([len(self)])
 
             def batch(index):
                 found = rows[ends[index] : ends[index + 1]]
                 found.set_shape([sizes[0] if self.drop_remainder else None])
-                return found
+                return found, cuts[index]
 
             return tf.data.Dataset.range(len(self)).map(batch)
 
-        def take(rows):
-            return tree.map_structure(lambda array: tf.gather(array, rows), arrays)
+        def take(rows, end):
+            batch = tree.map_structure(lambda array: tf.gather(array, rows), arrays)
+            return batch if self._lengths is None else like_lengths.cut(batch, end)
 
         dataset = tf.data.Dataset.from_tensors(0).flat_map(in_batches).map(take)
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(self)))

@@ -10,7 +10,7 @@ import tarfile
 import zipfile
 
 import fetching
-import glue
+import glue_tasks
 import numpy as np
 import own_sentences
 import pytest
@@ -421,6 +421,19 @@ OFFICIAL = {
     "RTE": ("index\tsentence1\tsentence2\tlabel", "{n}\tIt rains {n}\tWet {n}\t{word}"),
     "CoLA": (None, "gj04\t{label}\t{mark}\tOne more {n}."),
     "QNLI": ("index\tquestion\tsentence\tlabel", "{n}\tWho {n}?\tHe {n}.\t{word}"),
+    "WNLI": ("index\tsentence1\tsentence2\tlabel", "{n}\tIt {n}.\tHe {n}.\t{label}"),
+    "STS-B": (
+        "index\tgenre\tsource1\tsentence1\tsentence2\tscore",
+        "{n}\tnews\tmsr\tA man {n}.\tMen {n}.\t{label}.250",
+    ),
+    "QQP": (
+        "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate",
+        "id\tq\tq\tWhy {n}?\tHow {n}?\t{label}",
+    ),
+    "MNLI": (
+        "index\tsentence1_parse\tsentence1\tsentence2\tlabel1\tgold_label",
+        "{n}\t( It )\tIt {n}.\tIs {n}.\tneutral\t{word}",
+    ),
 }
 UNIFORM = {
     "SST-2": ("sentence\tlabel", "fine {n}\t{label}"),
@@ -428,13 +441,20 @@ UNIFORM = {
     "RTE": ("sentence1\tsentence2\tlabel", "It rains {n}\tWet {n}\t{word}"),
     "CoLA": ("sentence\tlabel", "One more {n}.\t{label}"),
     "QNLI": ("sentence1\tsentence2\tlabel", "Who {n}?\tHe {n}.\t{word}"),
+    "WNLI": ("sentence1\tsentence2\tlabel", "It {n}.\tHe {n}.\t{label}"),
+    "STS-B": ("sentence1\tsentence2\tlabel", "A man {n}.\tMen {n}.\t{label}.25"),
+    "QQP": ("sentence1\tsentence2\tlabel", "Why {n}?\tHow {n}?\t{label}"),
+    "MNLI": ("sentence1\tsentence2\tlabel", "It {n}.\tIs {n}.\t{word}"),
 }
 
 
 def write_glue(folder, layout, task, train="train.tsv", test="dev.tsv"):
     header, row = layout[task]
     folder.mkdir(parents=True, exist_ok=True)
-    for file, count in ((train, 40), (test, 10)):
+    files = [(train, 40), (test, 10)]
+    if task == "MNLI":
+        files[1:] = [("dev_matched.tsv", 10), ("dev_mismatched.tsv", 8)]
+    for file, count in files:
         lines = [] if header is None else [header]
         for n in range(count):
             word = ("entailment", "not_entailment")[n % 2]
@@ -446,54 +466,78 @@ def write_glue(folder, layout, task, train="train.tsv", test="dev.tsv"):
         (folder / file).write_bytes(content)
 
 
+FIRST_MEASURES = {"CoLA": "matthews", "STS-B": "pearson"}
+
+
 @pytest.mark.parametrize("layout", [OFFICIAL, UNIFORM], ids=["official", "uniform"])
-@pytest.mark.parametrize("name", list(glue.TASKS))
+@pytest.mark.parametrize("name", list(glue_tasks.TASKS))
 def test_glue(tmp_path, name, layout):
     write_glue(tmp_path / name, layout, name)
-    task = glue.glue_task(name, tmp_path)
+    task = glue_tasks.glue_task(name, tmp_path)
     assert (len(task.train), len(task.validation)) == (36, 4)
-    assert list(task.tests) == [name] and len(task.tests[name]) == 10
-    assert ("matthews" in task.measures) == (name == "CoLA")
-    words = name in ("RTE", "QNLI")
-    assert task.classes == (["entailment", "not_entailment"] if words else ["0", "1"])
+    tests = [name]
+    if name == "MNLI":
+        tests = ["MNLI matched", "MNLI mismatched"]
+        assert len(task.tests[tests[1]]) == 8
+    assert list(task.tests) == tests and len(task.tests[tests[0]]) == 10
+    assert task.measures[0] == FIRST_MEASURES.get(name, "accuracy")
+    assert ("f1" in task.measures) == (name in ("MRPC", "QQP"))
+    words = name in ("RTE", "QNLI", "MNLI")
+    classes = ["entailment", "not_entailment"] if words else ["0", "1"]
+    assert task.classes == ([] if name == "STS-B" else classes)
     pair = name not in ("SST-2", "CoLA")
-    for part in (task.train, task.validation, task.tests[name]):
+    for part in (task.train, task.validation, *task.tests.values()):
         assert len(part.columns) == 1 + pair
         for column in part.columns:
             for text, label in zip(column, part.labels, strict=True):
                 number = int("".join(c for c in text if c.isdigit()))
-                assert number % 2 == label
+                assert number % 2 == label - (0.25 if name == "STS-B" else 0)
+
+
+def test_glue_rows_without_all_columns_of_questions(tmp_path):
+    write_glue(tmp_path, OFFICIAL, "QQP")
+    file = tmp_path / "train.tsv"
+    file.write_text(file.read_text() + "40\tWhy?\n")
+    assert len(glue_tasks.glue_task("QQP", tmp_path).train) == 36
+
+
+def test_glue_numbers(tmp_path):
+    write_glue(tmp_path, OFFICIAL, "STS-B")
+    file = tmp_path / "dev.tsv"
+    file.write_text(file.read_text() + "9\tnews\tmsr\tA\tB\tmuch\n")
+    with pytest.raises(ValueError, match=r"numbers as labels in .*dev.tsv.*much"):
+        glue_tasks.glue_task("STS-B", tmp_path)
 
 
 def test_glue_variants_of_files(tmp_path):
     write_glue(tmp_path, UNIFORM, "SST-2", "train.tsv.gz", "dev.tsv.gz")
-    assert len(glue.glue_task("SST-2", tmp_path, test_size=3).tests["SST-2"]) == 3
+    assert len(glue_tasks.glue_task("SST-2", tmp_path, test_size=3).tests["SST-2"]) == 3
     microsoft = tmp_path / "MRPC"
     names = ("msr_paraphrase_train.txt", "msr_paraphrase_test.txt")
     write_glue(microsoft, OFFICIAL, "MRPC", *names)
-    assert len(glue.glue_task("MRPC", tmp_path).train) == 36
-    assert len(glue.glue_task("MRPC", microsoft).train) == 36
+    assert len(glue_tasks.glue_task("MRPC", tmp_path).train) == 36
+    assert len(glue_tasks.glue_task("MRPC", microsoft).train) == 36
 
 
 def test_glue_with_windows_line_ends(tmp_path):
     write_glue(tmp_path, OFFICIAL, "SST-2")
     file = tmp_path / "train.tsv"
     file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
-    assert glue.glue_task("SST-2", tmp_path).classes == ["0", "1"]
+    assert glue_tasks.glue_task("SST-2", tmp_path).classes == ["0", "1"]
 
 
 def test_glue_errors(tmp_path):
     with pytest.raises(ValueError, match=r"train.tsv.*task RTE.*data_dir="):
-        glue.glue_task("RTE", tmp_path)
+        glue_tasks.glue_task("RTE", tmp_path)
     write_glue(tmp_path, OFFICIAL, "RTE")
     with pytest.raises(ValueError, match=r"name the columns.*'sentence'.*'index'"):
-        glue.glue_task("SST-2", tmp_path)
+        glue_tasks.glue_task("SST-2", tmp_path)
     file = tmp_path / "train.tsv"
     file.write_text(file.read_text() + "40\tonly one column\n")
     with pytest.raises(ValueError, match=r"in every row.*row 41"):
-        glue.glue_task("RTE", tmp_path)
+        glue_tasks.glue_task("RTE", tmp_path)
     file.write_text("index\tsentence1\tsentence2\tlabel\n0\ta\tb\tentailment\n")
     with pytest.raises(
-        ValueError, match=r"at least two.*\['entailment'\] in the first"
+        ValueError, match=r"two classes at least. Received: \['entailment'\]"
     ):
-        glue.glue_task("RTE", tmp_path)
+        glue_tasks.glue_task("RTE", tmp_path)

@@ -58,8 +58,8 @@ def test_a_run_repeats_whatever_ran_in_between(runs_of):
     assert first["seconds_per_step"] > 0 and first["cpu_seconds_per_step"] > 0
     assert len(first["history"]["loss"]) == 2 and first["alignment_loss"] > 0
     assert set(first["tests"]["outside"]) == {
-        *("accuracy", "matthews", "ece", "nll", "scaled_ece", "scaled_nll"),
-        *("probabilities", "labels"),
+        *("accuracy", "f1", "matthews", "ece", "nll", "brier"),
+        *("scaled_ece", "scaled_nll", "scaled_brier", "probabilities", "labels"),
     }
 
 

@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
+import small_classifiers
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +16,7 @@ from keras_align.robustness import (
     WordSwapAttack,
     measure_robustness,
 )
+from keras_align.robustness.small_batches import cut_padding
 from keras_align.robustness.worded_text import WordedText
 
 WEIGHTS = {"good": 2.0, "fine": 1.0, "bad": -2.0, "dull": -1.0, "nice": 0.5}
@@ -179,7 +181,7 @@ def lengths(texts):
     return np.array([list(map(len, each)) for each in zip(*parts, strict=True)])
 
 
-def test_batches_of_a_keras_model_have_one_size():
+def test_batches_of_a_keras_model_have_few_sizes():
     sizes = []
 
     def preprocessor(texts):
@@ -188,10 +190,13 @@ def test_batches_of_a_keras_model_have_one_size():
         return ids
 
     network = model()
-    wrapper = KerasModelWrapper(network, preprocessor, batch_size=4)
+    wrapper = KerasModelWrapper(network, preprocessor, batch_size=16)
+    for count in range(1, 35):
+        found = wrapper(["a"] * count)
+        assert found.shape == (count, 2)
+    assert set(sizes) == {4, 8, 16}
     texts = ["a" * k for k in range(1, 8)]
     found = wrapper(texts)
-    assert sizes == [4, 4]
     logits = network.predict(lengths(texts), verbose=0)
     expected = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
@@ -202,7 +207,7 @@ def test_batches_of_a_keras_model_have_one_size():
 
 
 def test_wrong_arguments():
-    with pytest.raises(ValueError, match=r"\(B, C\), C > 1.*\(32, 1\)"):
+    with pytest.raises(ValueError, match=r"\(B, C\), C > 1.*\(4, 1\)"):
         KerasModelWrapper(model(1), lengths)(["a"])
     with pytest.raises(ValueError, match="`texts`"):
         KerasModelWrapper(model(), lengths)([])
@@ -212,3 +217,41 @@ def test_wrong_arguments():
         CharacterAttack(max_perturbed=0.0)
     with pytest.raises(ValueError, match="2 texts, 1 labels"):
         measure_robustness(classifier, ["a", "b"], [1], CharacterAttack())
+
+
+def test_a_model_of_keras_hub_is_called_with_little_padding(monkeypatch):
+    pytest.importorskip("keras_nlp")
+    network = small_classifiers.plain_classifier(sequence_length=32)
+    wrapper, shapes = KerasModelWrapper(network), []
+    original = wrapper.model.predict_on_batch
+
+    def predict(inputs):
+        shapes.append(inputs["token_ids"].shape)
+        return original(inputs)
+
+    monkeypatch.setattr(wrapper.model, "predict_on_batch", predict)
+    texts = ["a film", "good " * 20, "bad", "the plot", "nice"]
+    for batch in (texts, texts[:1], [(text, "not " * 8) for text in texts]):
+        found = wrapper(batch)
+        columns = np.array(batch, object)
+        if not isinstance(batch[0], str):
+            columns = tuple(np.array(x, object) for x in zip(*batch, strict=True))
+        logits = network(network.preprocessor(columns, None))
+        logits = keras.ops.convert_to_numpy(logits)
+        expected = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert shapes == [(8, 24), (4, 16), (8, 32)]
+
+
+def test_lengths_are_few():
+    mask = np.zeros((2, 300), bool)
+    ends = set()
+    for length in range(301):
+        mask[1, :length] = True
+        inputs = {"padding_mask": mask, "token_ids": mask * 1, "n": np.arange(2)}
+        cut = cut_padding(inputs)
+        ends.add(cut["token_ids"].shape[1])
+        assert length <= cut["padding_mask"].shape[1] <= max(16, 1.5 * length)
+        assert cut["n"].shape == (2,)
+    assert ends == {16, 24, 32, 48, 64, 96, 128, 192, 256, 300}
+    assert cut_padding(mask) is mask

@@ -28,7 +28,7 @@ def classifier():
     return model
 
 
-def plain_classifier():
+def plain_classifier(sequence_length=8):
     """A BERT with its tokenizer."""
     import keras_nlp
 
@@ -36,9 +36,12 @@ def plain_classifier():
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
     tokenizer = keras_nlp.models.BertTokenizer(vocabulary=vocabulary)
     preprocessor = keras_nlp.models.BertTextClassifierPreprocessor(
-        tokenizer, sequence_length=8
+        tokenizer, sequence_length=sequence_length
     )
-    backbone = keras_nlp.models.BertBackbone(13, 2, 2, 16, 32, max_sequence_length=16)
+    longest = max(16, sequence_length)
+    backbone = keras_nlp.models.BertBackbone(
+        13, 2, 2, 16, 32, max_sequence_length=longest
+    )
     return keras_nlp.models.BertTextClassifier(backbone, 2, preprocessor)
 
 

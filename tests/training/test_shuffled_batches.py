@@ -111,9 +111,62 @@ def test_batches_in_the_order_of_the_arrays():
         np.testing.assert_array_equal(rows(batches), X["a"])
 
 
+LENGTHS = np.random.default_rng(0).integers(1, 31, size=507)
+TOKENS = {"tokens": np.where(np.arange(32) < LENGTHS[:, None], 1, 0), "n": LENGTHS}
+
+
+def test_batches_by_length_are_cut_behind_the_longest():
+    batches = ShuffledBatches(TOKENS, np.arange(507), 8, lengths=LENGTHS)
+    orders, kept = [], set()
+    for batches.epoch in range(3):
+        for x, y in batches:
+            np.testing.assert_array_equal(x["n"], LENGTHS[y])
+            longest = -(-x["n"].max() // 8) * 8
+            np.testing.assert_array_equal(x["tokens"], TOKENS["tokens"][y, :longest])
+        orders.append(np.concatenate([y for _, y in batches]))
+        assert len(set(orders[-1])) == 504
+        kept.add(LENGTHS[np.setdiff1d(np.arange(507), orders[-1])].max())
+    assert len({tuple(order) for order in orders}) == 3
+    assert kept != {LENGTHS.max()}  # not always the longest are left out
+    spread = [np.ptp(LENGTHS[y]) for _, y in batches]
+    assert np.mean(spread) < 4 < np.ptp(LENGTHS)
+    # Short and long batches alternate at random.
+    middles = [LENGTHS[y].mean() for _, y in batches]
+    assert abs(np.corrcoef(np.arange(len(middles)), middles)[0, 1]) < 0.5
+
+
+def test_buckets_are_the_only_lengths():
+    options = {"lengths": LENGTHS, "drop_remainder": False}
+    batches = ShuffledBatches(TOKENS, None, 8, buckets=[24, 10], **options)
+    assert {x["tokens"].shape[1] for (x,) in batches} == {10, 24, 32}
+    few = ShuffledBatches(TOKENS, None, 1000, **options)
+    assert len(few) == 1 and few[0][0]["tokens"].shape == (507, 32)
+    halves = [
+        ShuffledBatches(TOKENS, None, 8, num_shards=2, shard_index=k, **options)
+        for k in (0, 1)
+    ]
+    for (first,), (second,) in zip(*halves, strict=True):
+        assert first["tokens"].shape[1] == second["tokens"].shape[1]
+
+
+def test_the_dataset_cuts_as_the_batches_do():
+    pytest.importorskip("tensorflow")
+    batches = ShuffledBatches(TOKENS, LENGTHS, 8, lengths=LENGTHS)
+    dataset = batches.as_dataset()
+    assert dataset.element_spec[0]["tokens"].shape == (8, None)
+    for batches.epoch in (0, 1):
+        for index, (x, y) in enumerate(dataset):
+            expected, targets = batches[index]
+            np.testing.assert_array_equal(x["tokens"], expected["tokens"])
+            np.testing.assert_array_equal(y, targets)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"lengths": np.arange(9)}, "`lengths` must be 10 integers"),
+        ({"lengths": np.ones(10)}, "`lengths` must be 10 integers"),
+        ({"buckets": [8, 0]}, "`buckets` must be a positive integer"),
         ({"batch_size": 0}, "`batch_size` must be a positive integer"),
         ({"batch_size": 11}, "at most the 10 samples"),
         ({"seed": -1}, "`seed` must be an integer >= 0"),

@@ -1,0 +1,102 @@
+"""Runs of fine-tuning that are kept in a file, and tables of them."""
+
+import dataclasses
+import math
+import pathlib
+
+import comparing
+import keras
+import repeated_runs
+import runs_file
+
+KEY = ("task", "test", "method", "weight", "settings", "tested", "backend", "seed")
+LINES = (
+    ("accuracy", "accuracy, %", 100.0, 1),
+    ("f1", "F1, %", 100.0, 1),
+    ("matthews", "Matthews, %", 100.0, 1),
+    ("pearson", "Pearson, %", 100.0, 1),
+    ("spearman", "Spearman, %", 100.0, 1),
+    ("ece", "ECE, %", 100.0, 1),
+    ("scaled_ece", "ECE scaled, %", 100.0, 1),
+    ("nll", "NLL", 1.0, 3),
+    ("scaled_nll", "NLL scaled", 1.0, 3),
+    ("brier", "Brier", 1.0, 3),
+    ("scaled_brier", "Brier scaled", 1.0, 3),
+    ("mmd", "total MMD", 1.0, 2),
+)
+OF_RUN = (*(key for key, *_ in LINES), "temperature", "cpu_seconds_per_step")
+
+
+def open_runs(file):
+    """Returns the `runs_file.Runs` in a file, which need not be there yet."""
+    return runs_file.Runs(file, KEY, OF_RUN)
+
+
+def described(settings):
+    """Returns `finetuning.Settings` as a text that is the same on every machine."""
+    fields = dataclasses.asdict(settings)
+    fields["preset"] = pathlib.Path(str(settings.preset)).name
+    del fields["verbose"]
+    return " ".join(f"{name}={value}" for name, value in fields.items())
+
+
+def keys_of(task, method, settings, seed):
+    """Returns for each test of a task what names its row."""
+    weight, backend = method.alignment_weight, keras.backend.backend()
+    return {
+        test: {
+            "task": task.name,
+            "test": test,
+            "method": method.name,
+            "weight": weight,
+            "settings": described(settings),
+            "tested": len(sentences),
+            "backend": backend,
+            "seed": seed,
+        }
+        for test, sentences in task.tests.items()
+    }
+
+
+def compare(task, methods, settings, seeds, runs, new=repeated_runs.RepeatedRuns):
+    """Runs what is not in the file; returns for each test rows by titles of methods."""
+    found = {test: {} for test in task.tests}
+    for method in methods:
+        repeated = None
+        for seed in range(seeds):
+            keys = keys_of(task, method, settings, seed)
+            if any(runs.find(key) is None for key in keys.values()):
+                repeated = repeated or new(task, method, settings)
+                print(f"{task.name}, {method.title}, seed {seed}", flush=True)
+                keep(repeated.run(seed), keys, runs)
+            for test, key in keys.items():
+                found[test].setdefault(method.title, []).append(runs.find(key))
+    return found
+
+
+def keep(run, keys, runs):
+    """Writes the rows of a run that the file does not have."""
+    of_run = {
+        "mmd": run["measure"].total,
+        "temperature": run["temperature"],
+        "cpu_seconds_per_step": run["cpu_seconds_per_step"],
+    }
+    for test, key in keys.items():
+        if runs.find(key) is None:
+            scores = {k: v for k, v in run["tests"][test].items() if k in OF_RUN}
+            runs.add(key, scores | of_run)
+
+
+def text(found):
+    """Returns one table for each test."""
+    tables = []
+    for test, by_method in found.items():
+        rows = [row for of_method in by_method.values() for row in of_method]
+        lines = [line for line in LINES if not all(_is_nan(row, line) for row in rows)]
+        table = comparing.table(by_method, lines)
+        tables.append(f"{test}, {len(next(iter(by_method.values())))} seed(s)\n{table}")
+    return "\n\n".join(tables)
+
+
+def _is_nan(row, line):
+    return math.isnan(float(row[line[0]]))
