@@ -131,7 +131,7 @@ def parse_arguments(arguments=None):
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add, positive = parser.add_argument, command_line.positive
-    names = list(methods.METHODS)
+    names = [name for name, each in methods.METHODS.items() if each.trained]
     add("--methods", nargs="+", choices=names, default=names, metavar="NAME")
     add("--weight", type=float, help="of the alignment loss; None: the library's own")
     add("--matched", choices=["mean", "covariance", "none"], help="of the alignments")

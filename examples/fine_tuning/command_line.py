@@ -10,11 +10,13 @@ import fetching
 import finetuning
 import glue_tasks
 import keras
+import methods
 import numpy as np
 import own_sentences
 import sentences
 
 TOKENS_OF_REVIEWS = 32  # four of five movie reviews fit as a whole
+PAPER_REGIME = ("learning_rate", "batch_size", "epochs", "warm_up", "dropout")
 
 
 def positive(text):
@@ -32,6 +34,47 @@ def add_comparison_options(add, seeds):
     add_training_options(add)
     add("--seeds", type=positive, default=seeds, help="runs of each method")
     add("--sequence-length", type=positive, help="tokens; None: suits the sentences")
+
+
+def add_methods(add, seeds):
+    """Adds to a parser which methods are compared."""
+    add("--compare", default="soft,ct", help=f"of {', '.join(methods.METHODS)}")
+    add("--weight", type=float, help="of the alignment loss; None: the library's own")
+    add("--seeds", type=positive, default=seeds, help="runs of each method")
+
+
+def add_execution(add):
+    """Adds to a parser what is trained and how it is computed, see `execution`."""
+    add("--preset", help="keras-nlp preset or local folder; None: MiniLM")
+    add("--precision", default="float32", help="dtype policy, as mixed_bfloat16")
+    add("--no-jit", action="store_true", help="compile without XLA")
+    buckets = "lengths to which padding is cut; XLA compiles for each"
+    add("--length-buckets", type=positive, default=4, help=buckets)
+
+
+def execution(options):
+    """Returns the arguments of `finetuning.Settings` of `add_execution`."""
+    return {
+        "preset": options.preset or fetching.minilm(),
+        "precision": options.precision,
+        "jit_compile": not options.no_jit,
+        "length_buckets": options.length_buckets,
+        "verbose": 1 if sys.stdout.isatty() else 0,
+    }
+
+
+def add_paper_regime(add):
+    """Adds to a parser the paper's settings, which depend on the task."""
+    for name in PAPER_REGIME:
+        kind = positive if name in ("batch_size", "epochs") else float
+        flag = "--" + name.replace("_", "-")
+        add(flag, type=kind, help="None: the paper's, which depends on the task")
+
+
+def paper_regime(options, regime):
+    """Returns a dictionary as `regime`, but for what the options name."""
+    given = {key: getattr(options, key) for key in PAPER_REGIME}
+    return regime | {key: value for key, value in given.items() if value is not None}
 
 
 def add_training_options(add):

@@ -59,9 +59,10 @@ def parse_arguments(arguments=None):
 
 def choose_methods(parser, options):
     """Returns the list of `methods.Method` to compare, the baseline first."""
-    if options.compare and options.alignment:
+    alignment = getattr(options, "alignment", None)
+    if options.compare and alignment:
         parser.error("--compare names all methods: leave out --alignment")
-    alignment = options.alignment or "ct"
+    alignment = alignment or "ct"
     names = ["soft"] if alignment == "none" else ["soft", alignment]
     if options.compare:
         names = [name.strip() for name in options.compare.split(",")]

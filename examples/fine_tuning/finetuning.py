@@ -183,16 +183,13 @@ def compile_model(model, settings, steps, label_smoothing=0.0, loss=None):
     optimizer = keras.optimizers.AdamW(schedule, weight_decay=settings.weight_decay)
     optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
     metrics = [keras.metrics.CategoricalAccuracy(name="accuracy")]
-    if loss is None:
-        loss = keras.losses.CategoricalCrossentropy(
-            from_logits=True, label_smoothing=label_smoothing
-        )
-    else:
-        metrics = None
+    cross_entropy = keras.losses.CategoricalCrossentropy(
+        from_logits=True, label_smoothing=label_smoothing
+    )
     model.compile(
         optimizer=optimizer,
-        loss=loss,
-        metrics=metrics,
+        loss=loss or cross_entropy,
+        metrics=None if loss else metrics,
         jit_compile=settings.jit_compile,
     )
 
@@ -202,27 +199,34 @@ def predict(model, inputs, batch_size=64, buckets=None):
 
     With `buckets`, see `Settings`, sentences of like lengths are predicted together.
     """
-    of_row = lengths(inputs)
     if buckets is None:
-        return _predict(model, inputs, batch_size)
-    places = np.searchsorted(buckets, of_row)
-    order = np.argsort(places, kind="stable")
-    found = []
+        return predict_rows(model, inputs, batch_size)
+    found, order = [], []
+    for rows, cut in by_length(inputs, buckets):
+        found.append(predict_rows(model, cut, batch_size))
+        order.append(rows)
+    return np.concatenate(found)[np.argsort(np.concatenate(order))]
+
+
+def by_length(inputs, buckets):
+    """Yields the rows that fit each of some lengths, and their inputs, cut to it."""
+    places = np.searchsorted(buckets, lengths(inputs))
     for place in np.unique(places):
         rows, end = np.flatnonzero(places == place), buckets[place]
-        cut = {name: array[rows, :end] for name, array in inputs.items()}
-        found.append(_predict(model, cut, batch_size))
-    return np.concatenate(found)[np.argsort(order)]
+        yield rows, {name: array[rows, :end] for name, array in inputs.items()}
 
 
-def _predict(model, inputs, batch_size):
+def predict_rows(model, inputs, batch_size):
+    """Returns what a model does, as float32 arrays."""
     count = len(next(iter(inputs.values())))
     # Rows of padding complete the last batch: one shape, one compilation.
     rows = np.arange(-(-count // batch_size) * batch_size) % count
     inputs = {name: array[rows] for name, array in inputs.items()}
     with taking_tokens(model):
-        logits = model.predict(inputs, batch_size=batch_size, verbose=0)
-    return ops.convert_to_numpy(ops.cast(logits[:count], "float32"))
+        outputs = model.predict(inputs, batch_size=batch_size, verbose=0)
+    return keras.tree.map_structure(
+        lambda each: ops.convert_to_numpy(ops.cast(each[:count], "float32")), outputs
+    )
 
 
 def score(probabilities, labels):

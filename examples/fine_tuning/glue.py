@@ -33,10 +33,8 @@ import finetuning
 import freed_memory
 import glue_tasks
 import kept_runs
-import methods
 
 LONGEST = 512  # tokens, as in the paper
-REGIME = ("learning_rate", "batch_size", "epochs", "warm_up", "dropout")
 
 
 def parse_arguments(arguments=None):
@@ -49,21 +47,12 @@ def parse_arguments(arguments=None):
     tasks = ",".join(glue_tasks.TASKS)
     add("--data-dir", type=pathlib.Path, required=True, help="a folder for each task")
     add("--tasks", default=tasks, metavar="NAME,NAME,...")
-    add("--compare", default="soft,ct", help=f"of {', '.join(methods.METHODS)}")
-    add("--weight", type=float, help="of the alignment loss; None: the library's own")
-    add("--seeds", type=positive, default=5, help="runs of each method")
-    add("--preset", help="keras-nlp preset or local folder; None: MiniLM")
-    add("--precision", default="float32", help="dtype policy, as mixed_bfloat16")
-    add("--no-jit", action="store_true", help="compile without XLA")
+    command_line.add_methods(add, seeds=5)
+    command_line.add_execution(add)
     add("--train-size", type=positive, help="sentences trained on; None: all")
     add("--test-size", type=positive, help="most per test set; None: all")
     add("--sequence-length", type=positive, help="tokens; None: holds 99%% whole")
-    buckets = "lengths to which padding is cut; XLA compiles for each"
-    add("--length-buckets", type=positive, default=4, help=buckets)
-    for name in REGIME:
-        kind = positive if name in ("batch_size", "epochs") else float
-        flag = "--" + name.replace("_", "-")
-        add(flag, type=kind, help="None: the paper's, which depends on the task")
+    command_line.add_paper_regime(add)
     add("--output", type=pathlib.Path, default="glue_results")
     options = parser.parse_args(arguments)
     check_options(parser, options)
@@ -79,7 +68,6 @@ def check_options(parser, options):
             f"--tasks takes different names of {', '.join(glue_tasks.TASKS)}, not "
             f"{','.join(options.tasks)}"
         )
-    options.alignment = None
     options.methods = finetune_bert.choose_methods(parser, options)
     command_line.check_training(parser, options)
 
@@ -87,20 +75,14 @@ def check_options(parser, options):
 def choose_settings(task, name, options):
     """Returns the `finetuning.Settings` for a task."""
     regime = vars(glue_tasks.REGIMES[name])
-    given = {key: getattr(options, key) for key in REGIME}
-    given = {key: value for key, value in given.items() if value is not None}
-    preset = options.preset or fetching.minilm()
+    execution = command_line.execution(options)
     length = options.sequence_length
     return finetuning.Settings(
-        preset=preset,
-        precision=options.precision,
+        **execution,
         sequence_length=length
-        or finetuning.suitable_length(task, preset, LONGEST, share=0.99),
-        length_buckets=options.length_buckets,
+        or finetuning.suitable_length(task, execution["preset"], LONGEST, share=0.99),
         train_size=options.train_size,
-        jit_compile=not options.no_jit,
-        verbose=1 if sys.stdout.isatty() else 0,
-        **(regime | given),
+        **command_line.paper_regime(options, regime),
     )
 
 

@@ -20,6 +20,7 @@ class Method:
             `keras_align.match_moments` makes equal before training, or `None`.
         label_smoothing: Float in [0, 1), as in
             `keras.losses.CategoricalCrossentropy`.
+        trained: Bool, whether the classifier is trained at all.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Method:
     weight: float | None = None
     matched: str | None = None
     label_smoothing: float = 0.0
+    trained: bool = True
 
     @property
     def title(self):
@@ -57,6 +59,7 @@ TITLES = {
     "soft": "soft attention",
     "matched": "matched moments",
     "label_smoothing": "label smoothing",
+    "untrained": "new head, untrained",
 }
 ALIGNMENTS = ("ct", "gan", "ot", "mmd")
 METHODS = {
@@ -65,6 +68,7 @@ METHODS = {
         Method("soft"),
         Method("matched", matched=MATCHED),
         Method("label_smoothing", label_smoothing=0.1),
+        Method("untrained", trained=False),
         *(Method(name, alignment=name, matched=MATCHED) for name in ALIGNMENTS),
     )
 }

@@ -49,6 +49,7 @@ class RepeatedRuns:
 
     A seed decides the new head, the order of the sentences, the dropout and the
     networks of the alignment, so that the runs of two methods with one seed are paired.
+    Another kind of task has a subclass with other `build`, `data`, `loss` and `run`.
 
     Args:
         task: A `sentences.Task`.
@@ -58,20 +59,32 @@ class RepeatedRuns:
 
     def __init__(self, task, method, settings):
         self.task, self.method, self.settings = task, method, settings
-        self.model = finetuning.build(settings, task.outputs, seed=0)
-        train = settings.sentences(task)
-        self.inputs = finetuning.encode(self.model.preprocessor, train)
-        self.targets = finetuning.targets(task, train)
-        self.batch_size = min(settings.batch_size, len(train))
-        self.steps = settings.epochs * (len(train) // self.batch_size)
+        self.model = self.build()
+        self.inputs, self.targets = self.data()
+        rows = len(next(iter(self.inputs.values())))
+        self.batch_size = min(settings.batch_size, rows)
+        self.steps = settings.epochs * (rows // self.batch_size)
         self._prepare()
-        loss = "mse" if task.is_regression else None
         finetuning.compile_model(
-            self.model, settings, self.steps, method.label_smoothing, loss
+            self.model, settings, self.steps, method.label_smoothing, self.loss()
         )
         self.model.optimizer.build(self.model.trainable_variables)
         variables = self.model.variables + self.model.optimizer.variables
         self.start = [(v, np.copy(ops.convert_to_numpy(v))) for v in variables]
+
+    def build(self):
+        """Returns a model with pre-trained weights and a new head."""
+        return finetuning.build(self.settings, self.task.outputs, seed=0)
+
+    def data(self):
+        """Returns the inputs and the targets of the training, for `build`'s model."""
+        train = self.settings.sentences(self.task)
+        inputs = finetuning.encode(self.model.preprocessor, train)
+        return inputs, finetuning.targets(self.task, train)
+
+    def loss(self):
+        """Returns the loss, `None` for the cross-entropy of classes."""
+        return "mse" if self.task.is_regression else None
 
     def _prepare(self):
         """Matches moments and aligns, as the method says."""
@@ -139,6 +152,8 @@ class RepeatedRuns:
 
     def train(self, seed):
         """Fine-tunes; returns the history, lists by name, and the timer."""
+        if not self.method.trained:
+            return {}, StepTimer()
         options = {}
         if self.settings.buckets:
             options["lengths"] = finetuning.lengths(self.inputs)

@@ -62,7 +62,6 @@ def parse_arguments(arguments=None):
     add("--neighbors", type=pathlib.Path, help="JSON of words and lists of words")
     add("--output", type=pathlib.Path, default="attack_classifier_results")
     options = parser.parse_args(arguments)
-    options.alignment = None
     command_line.check_options(parser, options)
     options.methods = finetune_bert.choose_methods(parser, options)
     return options
