@@ -43,13 +43,13 @@ def add_methods(add, seeds):
     add("--seeds", type=positive, default=seeds, help="runs of each method")
 
 
-def add_execution(add):
+def add_execution(add, length_buckets=4):
     """Adds to a parser what is trained and how it is computed, see `execution`."""
     add("--preset", help="keras-nlp preset or local folder; None: MiniLM")
     add("--precision", default="float32", help="dtype policy, as mixed_bfloat16")
     add("--no-jit", action="store_true", help="compile without XLA")
     buckets = "lengths to which padding is cut; XLA compiles for each"
-    add("--length-buckets", type=positive, default=4, help=buckets)
+    add("--length-buckets", type=positive, default=length_buckets, help=buckets)
 
 
 def execution(options):
@@ -59,7 +59,7 @@ def execution(options):
         "precision": options.precision,
         "jit_compile": not options.no_jit,
         "length_buckets": options.length_buckets,
-        "verbose": 1 if sys.stdout.isatty() else 0,
+        "verbose": 1 if sys.stdout.isatty() else 2,
     }
 
 
@@ -83,8 +83,7 @@ def add_training_options(add):
     add("--data", type=pathlib.Path, metavar="FILE.csv", help=own)
     other = "test set of another domain for --data: the same columns and classes"
     add("--out-of-domain", type=pathlib.Path, metavar="FILE.csv", help=other)
-    add("--preset", help="keras-nlp preset or local folder; None: MiniLM")
-    add("--precision", default="float32", help="dtype policy, as mixed_bfloat16")
+    add_execution(add, length_buckets=1)
     add_regime(add)
 
 
@@ -162,18 +161,13 @@ def load_task(options):
 
 def choose_settings(options, task):
     """Returns the `finetuning.Settings` that the options name."""
-    preset = options.preset or fetching.minilm()
+    computed = execution(options)
     length = options.sequence_length
     if length is None and not options.data and options.task == "movies":
         length = TOKENS_OF_REVIEWS
+    regime = ("train_size", "batch_size", "epochs", "learning_rate", "warm_up")
     return finetuning.Settings(
-        preset=preset,
-        precision=options.precision,
-        sequence_length=length or finetuning.suitable_length(task, preset),
-        train_size=options.train_size,
-        batch_size=options.batch_size,
-        epochs=options.epochs,
-        learning_rate=options.learning_rate,
-        warm_up=options.warm_up,
-        verbose=1 if sys.stdout.isatty() else 2,
+        **computed,
+        sequence_length=length or finetuning.suitable_length(task, computed["preset"]),
+        **{name: getattr(options, name) for name in regime},
     )

@@ -6,10 +6,14 @@ fine-tunes a pre-trained MiniLM BERT on movie reviews (both are downloaded once)
 is and with alignment attention, in pairs that share the seed, and attacks each on test
 reviews that it is right about: by edits of characters, and with `--neighbors` by swaps
 of words. It prints a table with the paired differences and their 95% intervals. Every
-attacked review is kept in `--output`; what is in its `runs.csv` is not made again.
+attacked review is kept in `--output`; what is in its `runs.csv` is not made again. With
+`--also-test` the models are tested on sets that people have made hard, too, AdvGLUE or
+counterfactual reviews.
 
     python examples/robustness/attack_classifier.py --compare soft,ct,mmd --seeds 3 \
         --neighbors counterfitted_neighbors.json.gz
+    python examples/robustness/attack_classifier.py --task SST-2 --data-dir glue \
+        --also-test advglue_dev.json
 """
 
 import argparse
@@ -27,11 +31,13 @@ import quiet_tensorflow
 
 quiet_tensorflow.load()
 
+import attacks_by_people
 import command_line
 import comparing
 import fetching
 import finetune_bert
 import freed_memory
+import kept_runs
 import methods
 import repeated_runs
 import runs_file
@@ -60,6 +66,8 @@ def parse_arguments(arguments=None):
     command_line.add_comparison_options(add, seeds=1)
     add("--attacked", type=positive, default=100, help="texts of the test, at most")
     add("--neighbors", type=pathlib.Path, help="JSON of words and lists of words")
+    made = "AdvGLUE's JSON file, or a tab-separated one as of GLUE"
+    add("--also-test", type=pathlib.Path, action="append", default=[], help=made)
     add("--output", type=pathlib.Path, default="attack_classifier_results")
     options = parser.parse_args(arguments)
     command_line.check_options(parser, options)
@@ -76,18 +84,21 @@ def main(arguments=None):
         attacks = load_attacks(options.neighbors)
         task = command_line.load_task(options)
         settings = command_line.choose_settings(options, task)
+        tests = {x.name: attacks_by_people.read(x, task) for x in options.also_test}
     except (fetching.FetchError, OSError, ValueError) as error:
         sys.exit(f"error: {error}")
-    rows = {name: {} for name in attacks}
+    measures = {name: attacking(task, attacks[name], name, options) for name in attacks}
+    measures |= {name: testing(tests[name]) for name in tests}
+    rows = {name: {} for name in measures}
     for method in options.methods:
-        found = compare(task, method, settings, attacks, runs, options)
+        found = compare(task, method, settings, measures, runs, options)
         for name, of_attack in found.items():
             rows[name][method.title] = of_attack
     lines = [
         (key, title, *((1.0, 0) if key == "queries" else (100.0, 1)))
         for key, title in TITLES.items()
     ]
-    tables = [f"{name}\n{comparing.table(rows[name], lines)}" for name in attacks]
+    tables = [f"{name}\n{comparing.table(rows[name], lines)}" for name in rows]
     text = "\n\n".join(tables)
     print(f"\n{text}\n")
     (options.output / "table.txt").write_text(text + "\n", encoding="utf-8")
@@ -108,13 +119,23 @@ def load_attacks(neighbors):
     return attacks
 
 
-def compare(task, method, settings, attacks, runs, options):
-    """Returns the rows of one method by the name of the attack."""
-    trained, rows = None, {name: [] for name in attacks}
+def compare(task, method, settings, measures, runs, options):
+    """Returns the rows of one method by the name of the attack or test.
+
+    Args:
+        task: `sentences.Task`.
+        method: `methods.Method`.
+        settings: `finetuning.Settings`.
+        measures: Dictionary from names to callables from a model, a method and a seed
+            to dictionaries of numbers.
+        runs: `Runs`.
+        options: Those of the command line.
+    """
+    trained, rows = None, {name: [] for name in measures}
     for seed in range(options.seeds):
         keys = {
             name: key_of(task, method, settings, name, seed, options)
-            for name in attacks
+            for name in measures
         }
         missing = [name for name, key in keys.items() if runs.find(key) is None]
         if missing:
@@ -123,10 +144,7 @@ def compare(task, method, settings, attacks, runs, options):
             trained.train(seed)
         for name in missing:
             print(f"{method.title}, seed {seed}, {name}", flush=True)
-            log = options.output / f"{method.name}_{name}_{seed}.jsonl"
-            log.unlink(missing_ok=True)  # of a network that was trained before
-            found = attack(trained.model, task, attacks[name], log, options.attacked)
-            runs.add(keys[name], {key: getattr(found, key) for key in TITLES})
+            runs.add(keys[name], measures[name](trained.model, method, seed))
         for name, key in keys.items():
             rows[name].append(runs.find(key))
     return rows
@@ -136,18 +154,36 @@ def key_of(task, method, settings, attack, seed, options):
     """Returns what names a run: the first columns of its row."""
     if attack == WORDS:
         attack = f"{WORDS} of {options.neighbors.name}"
-    values = (task.name, method.name, method.alignment_weight, settings)
+    described = kept_runs.described(settings)
+    values = (task.name, method.name, method.alignment_weight, described)
     return dict(zip(KEY, (*values, attack, options.attacked, seed), strict=True))
 
 
-def attack(model, task, attack, log, count):
-    """Returns the `Robustness` of a classifier on the first texts of the test."""
-    sentences = next(iter(task.tests.values())).first(count)
-    columns = sentences.columns
-    texts = columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
-    return robustness.measure_robustness(
-        model, texts, sentences.labels, attack, log=log, verbose=sys.stdout.isatty()
-    )
+def attacking(task, attack, name, options):
+    """Returns the measure of an attack on the first texts of the test."""
+    sentences = next(iter(task.tests.values())).first(options.attacked)
+    texts, labels = attacks_by_people.texts_of(sentences), sentences.labels
+
+    def measure(model, method, seed):
+        log = options.output / f"{method.name}_{name}_{seed}.jsonl"
+        log.unlink(missing_ok=True)  # of a network that was trained before
+        show = sys.stdout.isatty()
+        found = robustness.measure_robustness(
+            model, texts, labels, attack, log=log, verbose=show
+        )
+        return {key: getattr(found, key) for key in TITLES}
+
+    return measure
+
+
+def testing(sentences):
+    """Returns the measure of the accuracy on a test set."""
+
+    def measure(model, method, seed):
+        predict = robustness.KerasModelWrapper(model)
+        return {"accuracy": attacks_by_people.accuracy(predict, sentences)}
+
+    return measure
 
 
 if __name__ == "__main__":
