@@ -36,9 +36,9 @@ def add_comparison_options(add, seeds):
     add("--sequence-length", type=positive, help="tokens; None: suits the sentences")
 
 
-def add_methods(add, seeds):
+def add_methods(add, seeds, compared="soft,ct"):
     """Adds to a parser which methods are compared."""
-    add("--compare", default="soft,ct", help=f"of {', '.join(methods.METHODS)}")
+    add("--compare", default=compared, help=f"of {', '.join(methods.METHODS)}")
     add("--weight", type=float, help="of the alignment loss; None: the library's own")
     add("--seeds", type=positive, default=seeds, help="runs of each method")
 

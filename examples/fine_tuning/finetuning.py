@@ -39,6 +39,7 @@ class Settings:
         warm_up: Float in [0, 1), the share of the steps in which the learning rate
             and the weight of the alignment rise linearly.
         weight_decay: Float, that of AdamW; biases and normalisations are spared.
+        clip_norm: Float, to which the norm of all gradients is cut, or `None`.
         jit_compile: Bool, whether to compile with XLA.
         measured: Integer, the sentences on which keys and queries are compared.
         matching: Integer, the training sentences on which moments are matched.
@@ -56,6 +57,7 @@ class Settings:
     learning_rate: float = 2e-4
     warm_up: float = 0.1
     weight_decay: float = 0.01
+    clip_norm: float | None = None
     jit_compile: bool = True
     measured: int = 128
     matching: int = 256
@@ -180,7 +182,11 @@ def compile_model(model, settings, steps, label_smoothing=0.0, loss=None):
     schedule = WarmUpAndDecay(
         settings.learning_rate, steps, settings.warm_up_steps(steps)
     )
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=settings.weight_decay)
+    optimizer = keras.optimizers.AdamW(
+        schedule,
+        weight_decay=settings.weight_decay,
+        global_clipnorm=settings.clip_norm,
+    )
     optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
     metrics = [keras.metrics.CategoricalAccuracy(name="accuracy")]
     cross_entropy = keras.losses.CategoricalCrossentropy(

@@ -40,7 +40,8 @@ def described(settings):
     fields = dataclasses.asdict(settings)
     fields["preset"] = pathlib.Path(str(settings.preset)).name
     del fields["verbose"]
-    return " ".join(f"{name}={value}" for name, value in fields.items())
+    given = {name: value for name, value in fields.items() if value is not None}
+    return " ".join(f"{name}={value}" for name, value in given.items())
 
 
 def keys_of(task, method, settings, seed):
@@ -61,15 +62,30 @@ def keys_of(task, method, settings, seed):
     }
 
 
-def compare(task, methods, settings, seeds, runs, new=repeated_runs.RepeatedRuns):
-    """Runs what is not in the file; returns for each test rows by titles of methods."""
+def compare(
+    task, methods, settings, seeds, runs, new=repeated_runs.RepeatedRuns, of_seed=None
+):
+    """Runs what is not in the file; returns for each test rows by titles of methods.
+
+    Args:
+        task: `sentences.Task`, or what `new` takes in its place.
+        methods: List of `methods.Method`s.
+        settings: `finetuning.Settings`.
+        seeds: Integer, the runs of each method.
+        runs: What `open_runs` returned.
+        new: `repeated_runs.RepeatedRuns` or a subclass.
+        of_seed: Callable from a seed to the task that it has, as a fold, or `None` if
+            all have the same.
+    """
     found = {test: {} for test in task.tests}
     for method in methods:
         repeated = None
         for seed in range(seeds):
-            keys = keys_of(task, method, settings, seed)
+            own = of_seed(seed) if of_seed else task
+            keys = keys_of(own, method, settings, seed)
             if any(runs.find(key) is None for key in keys.values()):
-                repeated = repeated or new(task, method, settings)
+                if repeated is None or of_seed:
+                    repeated = new(own, method, settings)
                 print(f"{task.name}, {method.title}, seed {seed}", flush=True)
                 keep(repeated.run(seed), keys, runs)
             for test, key in keys.items():

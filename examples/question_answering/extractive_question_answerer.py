@@ -21,7 +21,8 @@ class ExtractiveQuestionAnswerer(keras_nlp.models.Task):
 
     Args:
         backbone: A backbone of keras-hub with an output, or an output
-            "sequence_output", of the shape (B, T, D).
+            "sequence_output", of the shape (B, T, D). A pooler is frozen: nothing is
+            computed from it.
         preprocessor: A `keras_nlp.models.TextClassifierPreprocessor` for pairs, or
             `None`.
         dropout: Float, in front of the head.
@@ -45,12 +46,15 @@ class ExtractiveQuestionAnswerer(keras_nlp.models.Task):
         outputs = backbone(inputs)
         if isinstance(outputs, dict):
             outputs = outputs["sequence_output"]
+        if hasattr(backbone, "pooled_dense"):  # it gets no gradient
+            backbone.pooled_dense.trainable = False
         logits = self.output_dense(self.output_dropout(outputs))
         logits = ops.cast(logits, "float32")
         mask = ops.expand_dims(inputs["padding_mask"], -1)
         logits = ops.where(ops.cast(mask, "bool"), logits, _NOWHERE)
         spans = {"start": logits[..., 0], "end": logits[..., 1]}
-        super().__init__(inputs=inputs, outputs=spans, **kwargs)
+        # Compiled without a loss, it could not be loaded from a file of Keras.
+        super().__init__(inputs=inputs, outputs=spans, compile=False, **kwargs)
         self.dropout = dropout
 
     def get_config(self):

@@ -165,7 +165,7 @@ def attacking(task, attack, name, options):
     texts, labels = attacks_by_people.texts_of(sentences), sentences.labels
 
     def measure(model, method, seed):
-        log = options.output / f"{method.name}_{name}_{seed}.jsonl"
+        log = options.output / f"{task.name}_{method.name}_{name}_{seed}.jsonl"
         log.unlink(missing_ok=True)  # of a network that was trained before
         show = sys.stdout.isatty()
         found = robustness.measure_robustness(

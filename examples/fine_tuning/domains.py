@@ -1,0 +1,99 @@
+"""Tasks that are trained in one domain and tested in others, from files.
+
+Files are tab-separated with one header line, as `glue_tasks` reads them: columns
+`sentence`, or `sentence1` and `sentence2`, and `label` or `gold_label`. Rows with the
+label "-", on which SNLI's annotators did not agree, are left out. Those of multiple
+choice have the columns of SWAG: `sent`, `ending0` to `ending3` and `label`.
+"""
+
+import gzip
+import json
+import pathlib
+
+import glue_tasks
+import numpy as np
+from sentences import Sentences, Task
+
+CHOICES = ("sent", "ending0", "ending1", "ending2", "ending3")
+
+
+def read(file, classes=None):
+    """Returns the `Sentences` of a file, and its classes.
+
+    Args:
+        file: Path, plain or with `.gz`.
+        classes: List of strings, or `None` for those of the file.
+    """
+    names = header(file)
+    single = "sentence1" not in names
+    columns = ("sentence",) if single else glue_tasks.PAIR
+    if "sent" in names:
+        columns = CHOICES
+    label = "gold_label" if "gold_label" in names else "label"
+    layout = glue_tasks.Layout(columns, label)
+    columns, labels = glue_tasks.read_rows(pathlib.Path(file), layout)
+    kept = [n for n, text in enumerate(labels) if text != "-"]
+    columns = tuple([column[n] for n in kept] for column in columns)
+    labels = [labels[n] for n in kept]
+    classes = classes or sorted(set(labels))
+    return glue_tasks.index_labels(columns, labels, classes, file), classes
+
+
+def header(file):
+    """Returns the names of the columns of a file."""
+    file = pathlib.Path(file)
+    opened = gzip.open if file.suffix == ".gz" else open
+    with opened(file, "rt", encoding="utf-8-sig") as stream:
+        return stream.readline().rstrip("\r\n").split("\t")
+
+
+def task(name, train, dev, others, test_size=None):
+    """Returns the `sentences.Task` of some files.
+
+    Args:
+        name: String, of the domain that is trained on.
+        train: Path.
+        dev: Path of a file of the same domain; one half is tested on, the temperature
+            is fitted on the other, as in the paper.
+        others: Dictionary from names of other domains to paths.
+        test_size: Integer, the most sentences of each, or `None` for all.
+    """
+    trained, classes = read(train)
+    held_out, _ = read(dev, classes)
+    validation, test = held_out.split(len(held_out) // 2)
+    tests = {name: test} | {key: read(x, classes)[0] for key, x in others.items()}
+    tests = {key: x.split(0)[1].first(test_size or len(x)) for key, x in tests.items()}
+    validation = validation.first(test_size or len(validation))
+    return Task(name, classes, trained.split(0)[1], validation, tests)
+
+
+def fold(name, file, folds, number, test_size=None):
+    """Returns the `sentences.Task` of one fold of a file.
+
+    Args:
+        name: String.
+        file: Path of all rows.
+        folds: Path of a JSON file with a dictionary from numbers of folds to
+            dictionaries with lists of rows, "train", "dev" and "test".
+        number: Integer.
+        test_size: Integer, the most sentences of the test, or `None` for all.
+
+    The temperature is fitted on the rows of "dev".
+    """
+    rows, classes = read(file)
+    folds = pathlib.Path(folds)
+    opened = gzip.open if folds.suffix == ".gz" else open
+    with opened(folds, "rt", encoding="utf-8") as stream:
+        found = json.load(stream)[str(number)]
+    train, validation, test = (rows.take(found[x]) for x in ("train", "dev", "test"))
+    validation = validation.first(test_size or len(validation))
+    tests = {name: test.first(test_size or len(test))}
+    return Task(name, classes, train, validation, tests)
+
+
+def as_pairs(sentences):
+    """Returns each beginning with each of its endings, as pairs without labels."""
+    beginnings, *endings = sentences.columns
+    first = [text for _ in endings for text in beginnings]
+    second = [text for column in endings for text in column]
+    return Sentences((first, second), np.zeros(len(first), "int32"))
