@@ -99,6 +99,24 @@ def add_regime(add):
     add("--warm-up", type=float, default=0.1, help=share)
 
 
+def choose_methods(parser, options):
+    """Returns the list of `methods.Method` to compare, the baseline first."""
+    alignment = getattr(options, "alignment", None)
+    if options.compare and alignment:
+        parser.error("--compare names all methods: leave out --alignment")
+    alignment = alignment or "ct"
+    names = ["soft"] if alignment == "none" else ["soft", alignment]
+    if options.compare:
+        names = [name.strip() for name in options.compare.split(",")]
+    unknown = [name for name in names if name not in methods.METHODS]
+    if unknown or len(set(names)) < len(names):
+        parser.error(
+            f"--compare takes different names of {', '.join(methods.METHODS)}, not "
+            f"{options.compare}"
+        )
+    return [methods.METHODS[name].with_weight(options.weight) for name in names]
+
+
 def check_options(parser, options):
     """Refuses what cannot work before anything is fetched or computed."""
     if options.data and options.task != "movies":

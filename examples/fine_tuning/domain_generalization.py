@@ -37,7 +37,6 @@ quiet_tensorflow.load()
 import command_line
 import domains
 import fetching
-import finetune_bert
 import finetuning
 import freed_memory
 import glue_tasks
@@ -73,7 +72,7 @@ def parse_arguments(arguments=None):
     command_line.add_paper_regime(add)
     add("--output", type=pathlib.Path, default="domain_generalization_results")
     options = parser.parse_args(arguments)
-    options.methods = finetune_bert.choose_methods(parser, options)
+    options.methods = command_line.choose_methods(parser, options)
     command_line.check_training(parser, options)
     check_files(parser, options)
     return options

@@ -53,26 +53,8 @@ def parse_arguments(arguments=None):
     add("--output", type=pathlib.Path, default="finetune_bert_results")
     options = parser.parse_args(arguments)
     command_line.check_options(parser, options)
-    options.methods = choose_methods(parser, options)
+    options.methods = command_line.choose_methods(parser, options)
     return options
-
-
-def choose_methods(parser, options):
-    """Returns the list of `methods.Method` to compare, the baseline first."""
-    alignment = getattr(options, "alignment", None)
-    if options.compare and alignment:
-        parser.error("--compare names all methods: leave out --alignment")
-    alignment = alignment or "ct"
-    names = ["soft"] if alignment == "none" else ["soft", alignment]
-    if options.compare:
-        names = [name.strip() for name in options.compare.split(",")]
-    unknown = [name for name in names if name not in methods.METHODS]
-    if unknown or len(set(names)) < len(names):
-        parser.error(
-            f"--compare takes different names of {', '.join(methods.METHODS)}, not "
-            f"{options.compare}"
-        )
-    return [methods.METHODS[name].with_weight(options.weight) for name in names]
 
 
 def main(arguments=None):

@@ -28,7 +28,6 @@ quiet_tensorflow.load()
 
 import command_line
 import fetching
-import finetune_bert
 import finetuning
 import freed_memory
 import glue_tasks
@@ -68,7 +67,7 @@ def check_options(parser, options):
             f"--tasks takes different names of {', '.join(glue_tasks.TASKS)}, not "
             f"{','.join(options.tasks)}"
         )
-    options.methods = finetune_bert.choose_methods(parser, options)
+    options.methods = command_line.choose_methods(parser, options)
     command_line.check_training(parser, options)
 
 

@@ -30,7 +30,6 @@ quiet_tensorflow.load()
 
 import command_line
 import fetching
-import finetune_bert
 import finetuning
 import freed_memory
 import glue_tasks
@@ -65,7 +64,7 @@ def parse_arguments(arguments=None):
     command_line.add_paper_regime(add)
     add("--output", type=pathlib.Path, default="squad_results")
     options = parser.parse_args(arguments)
-    options.methods = finetune_bert.choose_methods(parser, options)
+    options.methods = command_line.choose_methods(parser, options)
     command_line.check_training(parser, options)
     return options
 

@@ -35,7 +35,7 @@ import attacks_by_people
 import command_line
 import comparing
 import fetching
-import finetune_bert
+import finetuning
 import freed_memory
 import kept_runs
 import methods
@@ -66,12 +66,14 @@ def parse_arguments(arguments=None):
     command_line.add_comparison_options(add, seeds=1)
     add("--attacked", type=positive, default=100, help="texts of the test, at most")
     add("--neighbors", type=pathlib.Path, help="JSON of words and lists of words")
+    near = "of word swaps to the text, by the pre-trained model; None: no limit"
+    add("--min-similarity", type=float, help=near)
     made = "AdvGLUE's JSON file, or a tab-separated one as of GLUE"
     add("--also-test", type=pathlib.Path, action="append", default=[], help=made)
     add("--output", type=pathlib.Path, default="attack_classifier_results")
     options = parser.parse_args(arguments)
     command_line.check_options(parser, options)
-    options.methods = finetune_bert.choose_methods(parser, options)
+    options.methods = command_line.choose_methods(parser, options)
     return options
 
 
@@ -81,9 +83,9 @@ def main(arguments=None):
     try:
         options.output.mkdir(parents=True, exist_ok=True)
         runs = Runs(options.output / "runs.csv")
-        attacks = load_attacks(options.neighbors)
         task = command_line.load_task(options)
         settings = command_line.choose_settings(options, task)
+        attacks = load_attacks(options.neighbors, options.min_similarity, settings)
         tests = {x.name: attacks_by_people.read(x, task) for x in options.also_test}
     except (fetching.FetchError, OSError, ValueError) as error:
         sys.exit(f"error: {error}")
@@ -106,17 +108,30 @@ def main(arguments=None):
     print(f"Table and attacked texts: {options.output}. {minutes:.1f} minutes.")
 
 
-def load_attacks(neighbors):
+def load_attacks(neighbors, min_similarity=None, settings=None):
     """Returns the attacks by name, of words if there is a file of neighbours."""
     attacks = {"characters": robustness.CharacterAttack(max_perturbed=MOST_CHANGED)}
-    if neighbors is not None:
-        opened = gzip.open if neighbors.suffix == ".gz" else open
-        with opened(neighbors, "rt", encoding="utf-8") as stream:
-            near = json.load(stream)
-        if not isinstance(near, dict):
-            raise ValueError(f"{neighbors} must map words to lists of words")
-        attacks[WORDS] = robustness.WordSwapAttack(near, max_perturbed=MOST_CHANGED)
+    if neighbors is None:
+        return attacks
+    opened = gzip.open if neighbors.suffix == ".gz" else open
+    with opened(neighbors, "rt", encoding="utf-8") as stream:
+        near = json.load(stream)
+    if not isinstance(near, dict):
+        raise ValueError(f"{neighbors} must map words to lists of words")
+    limits = {"max_perturbed": MOST_CHANGED}
+    if min_similarity is not None:
+        limits["min_similarity"] = min_similarity
+        limits["similarity"] = similarity(settings)
+    attacks[WORDS] = robustness.WordSwapAttack(near, **limits)
     return attacks
+
+
+def similarity(settings):
+    """Returns that of texts to the backbone before it is fine-tuned."""
+    model = finetuning.build(settings, num_classes=2, seed=0)
+    return robustness.EncoderSimilarity.from_backbone(
+        model.backbone, model.preprocessor
+    )
 
 
 def compare(task, method, settings, measures, runs, options):
@@ -154,6 +169,8 @@ def key_of(task, method, settings, attack, seed, options):
     """Returns what names a run: the first columns of its row."""
     if attack == WORDS:
         attack = f"{WORDS} of {options.neighbors.name}"
+        if options.min_similarity is not None:
+            attack += f", similarity {options.min_similarity:g}"
     described = kept_runs.described(settings)
     values = (task.name, method.name, method.alignment_weight, described)
     return dict(zip(KEY, (*values, attack, options.attacked, seed), strict=True))
@@ -165,7 +182,8 @@ def attacking(task, attack, name, options):
     texts, labels = attacks_by_people.texts_of(sentences), sentences.labels
 
     def measure(model, method, seed):
-        log = options.output / f"{task.name}_{method.name}_{name}_{seed}.jsonl"
+        of_task = pathlib.Path(task.name).name
+        log = options.output / f"{of_task}_{method.name}_{name}_{seed}.jsonl"
         log.unlink(missing_ok=True)  # of a network that was trained before
         show = sys.stdout.isatty()
         found = robustness.measure_robustness(

@@ -3,8 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
+from keras import ops
 
+from keras_align.robustness import small_batches
 from keras_align.robustness.worded_text import Text
 
 
@@ -12,8 +15,8 @@ class EncoderSimilarity:
     """Cosine of the angle between the encodings of texts.
 
     Args:
-        encode: callable from a list of str to an array `(n, E)`, as one that averages
-            the outputs of a keras-hub backbone over tokens. Tuples of texts are joined.
+        encode: callable from a list of str to an array `(n, E)`. Tuples of texts are
+            joined. For a backbone of keras-hub see `from_backbone`.
     """
 
     def __init__(self, encode: Callable[[list[str]], Any]) -> None:
@@ -25,3 +28,32 @@ class EncoderSimilarity:
         vectors = np.asarray(self.encode(joined), "float64")
         vectors /= np.linalg.norm(vectors, axis=-1, keepdims=True)
         return vectors[1:] @ vectors[0]
+
+    @classmethod
+    def from_backbone(
+        cls, backbone: keras.Model, preprocessor: Callable, batch_size: int = 32
+    ) -> "EncoderSimilarity":
+        """That of the mean outputs of a backbone over the tokens of a text.
+
+        Args:
+            backbone: backbone of keras-hub with an input `"padding_mask"` `(B, T)` and
+                an output, or an output `"sequence_output"`, `(B, T, E)`; a sentence
+                encoder means more than a language model.
+            preprocessor: callable from a list of str to the inputs of the backbone.
+            batch_size: int. Defaults to `32`.
+        """
+        outputs = backbone.output
+        tokens = outputs["sequence_output"] if isinstance(outputs, dict) else outputs
+        mask = ops.expand_dims(ops.cast(backbone.input["padding_mask"], "float32"), -1)
+        total = ops.sum(ops.cast(tokens, "float32") * mask, axis=1)
+        mean = total / ops.maximum(ops.sum(mask, axis=1), 1.0)
+        network = keras.Model(backbone.input, mean)
+
+        def encode(texts):
+            batches = small_batches.in_batches(texts, batch_size)
+            inputs = (small_batches.arrays(preprocessor(each)) for each in batches)
+            cut = map(small_batches.cut_padding, inputs)
+            found = [network.predict_on_batch(each) for each in cut]
+            return np.concatenate(found)[: len(texts)]
+
+        return cls(encode)

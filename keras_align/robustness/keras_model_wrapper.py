@@ -70,7 +70,7 @@ class KerasModelWrapper:
         if not isinstance(texts[0], str):
             inputs = tuple(map(list, zip(*texts, strict=True)))
         if self.preprocessor is not None:
-            inputs = _arrays(self.preprocessor(inputs))
+            inputs = small_batches.arrays(self.preprocessor(inputs))
         inputs = small_batches.cut_padding(inputs)
         outputs = np.asarray(self.model.predict_on_batch(inputs), "float32")
         if outputs.ndim != 2 or outputs.shape[-1] < 2:
@@ -81,7 +81,3 @@ class KerasModelWrapper:
         if not self.from_logits:
             return outputs
         return ops.convert_to_numpy(ops.softmax(outputs, axis=-1))
-
-
-def _arrays(inputs):
-    return keras.tree.map_structure(ops.convert_to_numpy, inputs)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from keras import ops, tree
 
 _SMALLEST = 4  # samples of a batch
 _SHORTEST = 16  # tokens
@@ -16,6 +17,11 @@ def in_batches(texts: list, batch_size: int) -> list[list]:
         size *= 2
     batches[-1] += [texts[-1]] * (min(size, batch_size) - len(batches[-1]))
     return batches
+
+
+def arrays(inputs: Any) -> Any:
+    """Inputs of a model as NumPy arrays."""
+    return tree.map_structure(ops.convert_to_numpy, inputs)
 
 
 def cut_padding(inputs: Any) -> Any:

@@ -82,20 +82,12 @@ class ShuffledBatches(keras.utils.PyDataset):
             )
         (self._samples,) = counts
         checks.count("seed", seed)
-        checks.count("shard_index", shard_index)
-        for name, value in (("batch_size", batch_size), ("num_shards", num_shards)):
-            checks.positive_integer(name, value)
-        if shard_index >= num_shards or batch_size % num_shards:
-            raise ValueError(
-                "Arguments `shard_index` must be below `num_shards`, which must divide "
-                f"`batch_size`. Received: shard_index={shard_index}, "
-                f"num_shards={num_shards}, batch_size={batch_size}"
-            )
+        _check_sizes(batch_size, num_shards, shard_index)
         self.batch_size, self.seed, self.epoch = batch_size, seed, 0
         self._ordered: dict[tuple[int, int], np.ndarray] = {}
         self.drop_remainder, self.shuffle = drop_remainder, shuffle
         self._shards = shard_index, num_shards
-        self._lengths = None if lengths is None else self._checked(lengths)
+        self._lengths: Any = None if lengths is None else self._checked(lengths)
         self._buckets = like_lengths.all_buckets(buckets, self._lengths)
         if not len(self):
             raise ValueError(
@@ -220,6 +212,18 @@ class ShuffledBatches(keras.utils.PyDataset):
         # With it an iterator can take seconds to be deleted (TensorFlow 2.21).
         options.autotune.enabled = False
         return dataset.prefetch(2).with_options(options)
+
+
+def _check_sizes(batch_size, num_shards, shard_index):
+    checks.count("shard_index", shard_index)
+    for name, value in (("batch_size", batch_size), ("num_shards", num_shards)):
+        checks.positive_integer(name, value)
+    if shard_index >= num_shards or batch_size % num_shards:
+        raise ValueError(
+            "Arguments `shard_index` must be below `num_shards`, which must divide "
+            f"`batch_size`. Received: shard_index={shard_index}, "
+            f"num_shards={num_shards}, batch_size={batch_size}"
+        )
 
 
 def _arrays(name, data):

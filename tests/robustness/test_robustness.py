@@ -243,6 +243,24 @@ def test_a_model_of_keras_hub_is_called_with_little_padding(monkeypatch):
     assert shapes == [(8, 24), (4, 16), (8, 32)]
 
 
+def test_similarity_of_a_backbone_is_that_of_its_mean_outputs():
+    pytest.importorskip("keras_nlp")
+    network = small_classifiers.plain_classifier(sequence_length=32)
+    backbone, preprocessor = network.backbone, network.preprocessor
+    similarity = EncoderSimilarity.from_backbone(backbone, preprocessor)
+    texts = ["the good film", "the bad film", "not " * 20]
+    vectors = []
+    for text in texts:
+        inputs = preprocessor(np.array([text], object))
+        outputs = keras.ops.convert_to_numpy(backbone(inputs)["sequence_output"])
+        mask = keras.ops.convert_to_numpy(inputs["padding_mask"])
+        vectors.append(outputs[mask].mean(axis=0))
+    unit = np.array(vectors) / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    found = similarity(texts[0], texts)
+    np.testing.assert_allclose(found, unit @ unit[0], atol=1e-5)
+    assert found[0] > found[1] + 1e-3
+
+
 def test_lengths_are_few():
     mask = np.zeros((2, 300), bool)
     ends = set()
