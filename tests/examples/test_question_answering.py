@@ -13,6 +13,8 @@ from extractive_question_answerer import ExtractiveQuestionAnswerer, predict
 from hypothesis import given
 from hypothesis import strategies as st
 
+import keras_align
+
 keras_nlp = pytest.importorskip("keras_nlp")
 TEXT = "The good film, with a nice plot. The bad film: poor plot!  Good."
 
@@ -198,6 +200,22 @@ def test_a_saved_answerer_gives_the_same_logits(tmp_path, tiny_preset, preproces
     assert (
         np.abs(predict(fresh, found.inputs)["start"] - expected["start"]).max() > 1e-4
     )
+
+
+@pytest.mark.backends("tensorflow")
+@pytest.mark.filterwarnings("ignore")  # of TensorFlow, about its own savers
+def test_an_exported_answerer_gives_the_same_logits(tmp_path, tiny_preset):
+    import tensorflow as tf
+
+    model = ExtractiveQuestionAnswerer.from_preset(str(tiny_preset))
+    keras_align.align_model(model, "mmd")
+    found = windows.Windows(model.preprocessor, ["plot"], [TEXT], sequence_length=32)
+    expected = predict(model, found.inputs)
+    model.export(str(tmp_path / "exported"), verbose=False)
+    served = tf.saved_model.load(str(tmp_path / "exported"))
+    again = served.serve({k: tf.cast(x, "int32") for k, x in found.inputs.items()})
+    for name in ("start", "end"):
+        np.testing.assert_allclose(again[name], expected[name], atol=1e-6)
 
 
 def test_logits_do_not_depend_on_padding(tiny_preset):
