@@ -20,7 +20,7 @@ COLUMNS = {
 }
 COLUMNS |= {"MMD": 2}
 BASELINE = ("soft", "0.0", "")
-SCALED = ("soft, temperature scaled", "0.0", "")
+SCALED = ("soft", "label_smoothing", "ct")  # shown after temperature scaling, too
 
 
 def text(rows, regime):
@@ -52,15 +52,16 @@ def text(rows, regime):
 def by_method(rows):
     """Returns for each (method, weight, matched) the values of `COLUMNS` by seed.
 
-    Soft attention after temperature scaling comes with soft attention.
+    Methods of `SCALED` are there before and after temperature scaling.
     """
     methods = {}
     for row in rows:
         method = row["method"], row["weight"], row["matched"]
         methods.setdefault(method, {})[int(row["seed"])] = summary(row)
-        if method == BASELINE:
-            scaled = summary(row, prefix="scaled_")
-            methods.setdefault(SCALED, {})[int(row["seed"])] = scaled
+        if row["method"] in SCALED:
+            scaled = f"{method[0]}, temperature scaled", *method[1:]
+            numbers = summary(row, prefix="scaled_")
+            methods.setdefault(scaled, {})[int(row["seed"])] = numbers
     return methods
 
 
