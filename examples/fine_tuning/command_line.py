@@ -29,7 +29,8 @@ def positive(text):
 def add_comparison_options(add, seeds):
     """Adds to a parser on what methods are compared, and how they are trained."""
     add("--weight", type=float, help="of the alignment loss; None: the library's own")
-    add("--task", choices=["movies", *glue_tasks.TASKS], default="movies")
+    of_classes = [x for x, layout in glue_tasks.TASKS.items() if layout.has_classes]
+    add("--task", choices=["movies", *of_classes], default="movies")
     add("--data-dir", type=pathlib.Path, help="folder of the GLUE task's files")
     add_training_options(add)
     add("--seeds", type=positive, default=seeds, help="runs of each method")

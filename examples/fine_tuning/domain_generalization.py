@@ -9,7 +9,7 @@ tweets: accuracy, expected calibration error, negative log-likelihood and Brier 
 before and after temperature scaling on held-out movie reviews. Temperature scaling
 tends to help where it was fitted, label smoothing elsewhere (Desai & Durrett, 2020).
 
-Your own files, tab-separated with the columns of GLUE's, of SNLI's or of SWAG's:
+Your own files, tab-separated, with the columns of those of GLUE, SNLI or CODAH:
 
     python examples/fine_tuning/domain_generalization.py --name SNLI \
         --train snli_1.0_train.txt --dev snli_1.0_dev.txt \
@@ -83,6 +83,9 @@ def check_files(parser, options):
     pairs = [each.partition("=") for each in options.other]
     if not all(name and file for name, _, file in pairs):
         parser.error(f"--other takes NAME=FILE, not {options.other}")
+    names = [options.name, *(name for name, _, _ in pairs)]
+    if len(set(names)) < len(names):
+        parser.error(f"--name and --other take different names, not {names}")
     options.other = {name: pathlib.Path(file) for name, _, file in pairs}
     given = bool(options.dev) + bool(options.folds)
     if given != bool(options.train) or (options.other and not options.dev):
@@ -140,16 +143,16 @@ def main(arguments=None):
         new = repeated_runs.RepeatedRuns
         if is_choice(task):
             new = multiple_choice.ChoiceRuns
-        of_seed = (lambda seed: load_task(options, seed)) if options.folds else None
+        of_seed = None
+        if options.folds:
+            folds = [load_task(options, seed) for seed in range(options.seeds)]
+            of_seed = folds.__getitem__
         found = kept_runs.compare(
             task, options.methods, settings, options.seeds, runs, new, of_seed
         )
     except (fetching.FetchError, OSError, ValueError) as error:
         sys.exit(f"error: {error}")
-    text = kept_runs.text(found)
-    (options.output / "table.txt").write_text(text + "\n", encoding="utf-8")
-    minutes = (time.perf_counter() - begin) / 60
-    print(f"\n{text}\n\nTable and runs: {options.output}. {minutes:.1f} minutes.")
+    kept_runs.write([found], options.output, begin)
 
 
 if __name__ == "__main__":

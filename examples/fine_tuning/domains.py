@@ -1,9 +1,9 @@
 """Tasks that are trained in one domain and tested in others, from files.
 
-Files are tab-separated with one header line, as `glue_tasks` reads them: columns
-`sentence`, or `sentence1` and `sentence2`, and `label` or `gold_label`. Rows with the
-label "-", on which SNLI's annotators did not agree, are left out. Those of multiple
-choice have the columns of SWAG: `sent`, `ending0` to `ending3` and `label`.
+Files are tab-separated with one header line, which names columns of `COLUMNS`, as those
+of GLUE and SNLI, and one of `LABELS`. Rows with the label "-", on which the annotators
+of SNLI did not agree, are left out. Those of multiple choice, as CODAH, have the
+columns `sent`, `ending0` to `ending3` and `label`.
 """
 
 import gzip
@@ -14,6 +14,14 @@ import glue_tasks
 import numpy as np
 from sentences import Sentences, Task
 
+LABELS = ("label", "gold_label", "is_duplicate", "Quality")
+COLUMNS = (
+    ("sentence1", "sentence2"),
+    ("question1", "question2"),
+    ("question", "sentence"),
+    ("#1 String", "#2 String"),
+    ("sentence",),
+)
 CHOICES = ("sent", "ending0", "ending1", "ending2", "ending3")
 
 
@@ -25,16 +33,20 @@ def read(file, classes=None):
         classes: List of strings, or `None` for those of the file.
     """
     names = header(file)
-    single = "sentence1" not in names
-    columns = ("sentence",) if single else glue_tasks.PAIR
-    if "sent" in names:
-        columns = CHOICES
-    label = "gold_label" if "gold_label" in names else "label"
+    columns = next((x for x in (CHOICES, *COLUMNS) if set(x) <= set(names)), None)
+    label = next((x for x in LABELS if x in names), None)
+    if columns is None or label is None:
+        raise ValueError(
+            f"Expected the first line of {file} to name columns of {COLUMNS} or "
+            f"{CHOICES}, and one of {LABELS}. Received: {names}"
+        )
     layout = glue_tasks.Layout(columns, label)
     columns, labels = glue_tasks.read_rows(pathlib.Path(file), layout)
     kept = [n for n, text in enumerate(labels) if text != "-"]
     columns = tuple([column[n] for n in kept] for column in columns)
     labels = [labels[n] for n in kept]
+    if classes and len(classes) == 2 and set(labels) <= {"0", "1"}:
+        labels = [classes[int(label)] for label in labels]
     classes = classes or sorted(set(labels))
     return glue_tasks.index_labels(columns, labels, classes, file), classes
 
@@ -84,7 +96,14 @@ def fold(name, file, folds, number, test_size=None):
     folds = pathlib.Path(folds)
     opened = gzip.open if folds.suffix == ".gz" else open
     with opened(folds, "rt", encoding="utf-8") as stream:
-        found = json.load(stream)[str(number)]
+        all_folds = json.load(stream)
+    found = all_folds.get(str(number), {})
+    if not {"train", "dev", "test"} <= found.keys():
+        raise ValueError(
+            f'Expected {folds} to hold "train", "dev" and "test" of the fold '
+            f'"{number}". Received: the folds {list(all_folds)}, and of this one '
+            f"{list(found)}"
+        )
     train, validation, test = (rows.take(found[x]) for x in ("train", "dev", "test"))
     validation = validation.first(test_size or len(validation))
     tests = {name: test.first(test_size or len(test))}

@@ -27,7 +27,7 @@ def estimate_seconds(task, settings, methods, seeds):
         methods: Integer, the number of methods.
         seeds: Integer, the runs of each.
     """
-    model = finetuning.build(settings, len(task.classes), seed=0)
+    model = finetuning.build(settings, task.outputs, seed=0)
     weights = model.count_params() - model.backbone.token_embedding.count_params()
     trained = len(settings.sentences(task))
     predicted = sum(map(len, task.tests.values())) + len(task.validation)

@@ -4,6 +4,7 @@ The functions of this module are the steps of `finetune_bert.py`, for scripts th
 combine them in other ways; `repeated_runs.py` puts them together.
 """
 
+import collections
 import contextlib
 import dataclasses
 
@@ -30,7 +31,7 @@ class Settings:
         sequence_length: Integer. Tokens per sentence; longer ones are cut.
         length_buckets: Integer. With 2 or more, batches have sentences of like
             lengths, and padding is cut to one of that many lengths, for each of which
-            XLA compiles.
+            XLA compiles (in the first run, whose times have it).
         train_size: Integer, the most sentences trained on, or `None` for all.
         batch_size: Integer.
         epochs: Integer.
@@ -179,6 +180,10 @@ def compile_model(model, settings, steps, label_smoothing=0.0, loss=None):
 
     Another `loss`, as "mse", takes the place of the cross-entropy.
     """
+    if loss and label_smoothing:
+        raise ValueError(
+            f"Label smoothing is for one-hot labels. Received: loss={loss!r}"
+        )
     schedule = WarmUpAndDecay(
         settings.learning_rate, steps, settings.warm_up_steps(steps)
     )
@@ -250,7 +255,7 @@ def score(probabilities, labels):
 
 def score_numbers(predicted, labels):
     """Returns `pearson` and `spearman`, correlations; NaN where all are equal."""
-    if np.ptp(predicted) == 0:
+    if not np.isfinite(predicted).all() or np.ptp(predicted) == 0:
         return {"pearson": np.nan, "spearman": np.nan}
     return {
         "pearson": float(stats.pearsonr(predicted, labels).statistic),
@@ -259,10 +264,16 @@ def score_numbers(predicted, labels):
 
 
 def fit_temperature(model, task, buckets=None):
-    """Returns `keras_align.TemperatureScaling`, fitted on the validation sentences."""
-    scaling = keras_align.TemperatureScaling()
+    """Returns `keras_align.TemperatureScaling`, fitted on the validation sentences.
+
+    `None` if training has diverged.
+    """
     inputs = encode(model.preprocessor, task.validation)
-    scaling.fit(predict(model, inputs, buckets=buckets), task.validation.labels)
+    logits = predict(model, inputs, buckets=buckets)
+    if not np.isfinite(logits).all():
+        return None
+    scaling = keras_align.TemperatureScaling()
+    scaling.fit(logits, task.validation.labels)
     return scaling
 
 
@@ -271,7 +282,8 @@ def test(model, task, scaling=None, buckets=None):
 
     With a `keras_align.TemperatureScaling` also `scaled_ece`, `scaled_nll` and
     `scaled_brier`, those of the logits that it has divided. For numbers in place of
-    classes what `score_numbers` returns, and `labels`.
+    classes what `score_numbers` returns, and `labels`. All scores of a test are NaN if
+    training has diverged.
     """
     tests = {}
     for name, sentences in task.tests.items():
@@ -281,6 +293,10 @@ def test(model, task, scaling=None, buckets=None):
             tests[name] = score_numbers(logits[:, 0], labels) | {"labels": labels}
             continue
         probabilities = softmax(logits)
+        if not np.isfinite(logits).all():
+            tests[name] = collections.defaultdict(lambda: np.nan, labels=labels)
+            tests[name]["probabilities"] = probabilities
+            continue
         tests[name] = score(probabilities, labels)
         if scaling is not None:
             scaled = score(softmax(scaling(logits)), labels)

@@ -69,6 +69,12 @@ def check_options(parser, options):
         )
     options.methods = command_line.choose_methods(parser, options)
     command_line.check_training(parser, options)
+    missing = [x for x in options.tasks if not (options.data_dir / x).is_dir()]
+    if missing and len(options.tasks) > 1:
+        parser.error(
+            f"--data-dir of several tasks needs a folder for each. Received: "
+            f"{options.data_dir}, without {', '.join(missing)}"
+        )
 
 
 def choose_settings(task, name, options):
@@ -89,7 +95,7 @@ def main(arguments=None):
     """Runs the comparisons that the command line asks for."""
     options, begin = parse_arguments(arguments), time.perf_counter()
     freed_memory.keep()
-    tables = []
+    found = []
     try:
         tasks = {
             name: glue_tasks.glue_task(name, options.data_dir, options.test_size)
@@ -101,17 +107,23 @@ def main(arguments=None):
             settings = choose_settings(task, name, options)
             trained = len(settings.sentences(task))
             print(f"\n{name}: {trained} sentences, {kept_runs.described(settings)}")
-            found = kept_runs.compare(
-                task, options.methods, settings, options.seeds, runs
-            )
-            tables.append(kept_runs.text(found))
-            print(f"\n{tables[-1]}", flush=True)
+            compared = methods_of(task, options.methods)
+            of_task = kept_runs.compare(task, compared, settings, options.seeds, runs)
+            found.append(of_task)
+            print(f"\n{kept_runs.text(of_task)}", flush=True)
     except (fetching.FetchError, OSError, ValueError) as error:
         sys.exit(f"error: {error}")
-    text = "\n\n".join(tables) + "\n"
-    (options.output / "table.txt").write_text(text, encoding="utf-8")
-    minutes = (time.perf_counter() - begin) / 60
-    print(f"\nTables and runs: {options.output}. It took {minutes:.1f} minutes.")
+    print("\nAll tasks:")
+    kept_runs.write(found, options.output, begin)
+
+
+def methods_of(task, methods):
+    """Returns the methods that there are for a task: numbers have no smooth labels."""
+    kept = [x for x in methods if not (task.is_regression and x.label_smoothing)]
+    for method in methods:
+        if method not in kept:
+            print(f"{task.name} has no classes: {method.title} is left out")
+    return kept
 
 
 if __name__ == "__main__":

@@ -3,13 +3,14 @@
 import dataclasses
 import math
 import pathlib
+import time
 
 import comparing
 import keras
 import repeated_runs
 import runs_file
 
-KEY = ("task", "test", "method", "weight", "settings", "tested", "backend", "seed")
+KEY = ("task", "test", "method", "weight", "settings", "data", "backend", "seed")
 LINES = (
     ("accuracy", "accuracy, %", 100.0, 1),
     ("f1", "F1, %", 100.0, 1),
@@ -47,6 +48,7 @@ def described(settings):
 def keys_of(task, method, settings, seed):
     """Returns for each test of a task what names its row."""
     weight, backend = method.alignment_weight, keras.backend.backend()
+    data = task.digest()
     return {
         test: {
             "task": task.name,
@@ -54,11 +56,11 @@ def keys_of(task, method, settings, seed):
             "method": method.name,
             "weight": weight,
             "settings": described(settings),
-            "tested": len(sentences),
+            "data": data,
             "backend": backend,
             "seed": seed,
         }
-        for test, sentences in task.tests.items()
+        for test in task.tests
     }
 
 
@@ -87,14 +89,20 @@ def compare(
                 if repeated is None or of_seed:
                     repeated = new(own, method, settings)
                 print(f"{task.name}, {method.title}, seed {seed}", flush=True)
-                keep(repeated.run(seed), keys, runs)
+                keep(repeated.run(seed), keys, runs, left_out(own))
             for test, key in keys.items():
                 found[test].setdefault(method.title, []).append(runs.find(key))
     return found
 
 
-def keep(run, keys, runs):
-    """Writes the rows of a run that the file does not have."""
+def left_out(task):
+    """Returns the scores that are no measures of a task."""
+    measures = getattr(task, "measures", OF_RUN)
+    return {"f1", "matthews"} - set(measures)
+
+
+def keep(run, keys, runs, left_out=()):
+    """Writes the rows of a run that the file does not have, but for some scores."""
     of_run = {
         "mmd": run["measure"].total,
         "temperature": run["temperature"],
@@ -102,7 +110,8 @@ def keep(run, keys, runs):
     }
     for test, key in keys.items():
         if runs.find(key) is None:
-            scores = {k: v for k, v in run["tests"][test].items() if k in OF_RUN}
+            names = set(OF_RUN) - set(left_out)
+            scores = {k: v for k, v in run["tests"][test].items() if k in names}
             runs.add(key, scores | of_run)
 
 
@@ -119,3 +128,17 @@ def text(found):
 
 def _is_nan(row, line):
     return math.isnan(float(row[line[0]]))
+
+
+def write(found, folder, begin):
+    """Prints the tables and writes them into a folder.
+
+    Args:
+        found: List of what `compare` returned.
+        folder: Path.
+        begin: Float, when the script began, of `time.perf_counter`.
+    """
+    tables = "\n\n".join(map(text, found))
+    (folder / "table.txt").write_text(tables + "\n", encoding="utf-8")
+    minutes = (time.perf_counter() - begin) / 60
+    print(f"\n{tables}\n\nTables and runs: {folder}. It took {minutes:.1f} minutes.")

@@ -37,8 +37,8 @@ class ChoicePreprocessor:
 def build(settings, choices, seed):
     """Returns a model that gives each of some endings a logit.
 
-    The head is a dense layer with one output over the pooled output of each pair
-    (Devlin et al., 2019, section 4.4).
+    The head is a dense layer with one output over the pooled output of each pair, or
+    that of its first token (Devlin et al., 2019, section 4.4).
 
     Args:
         settings: `finetuning.Settings`.
@@ -59,7 +59,7 @@ def build(settings, choices, seed):
         name: ops.reshape(each, (-1, length)) for name, each in inputs.items()
     })  # fmt: skip
     policy = backbone.dtype_policy
-    pooled = keras.layers.Dropout(0.1, dtype=policy)(outputs["pooled_output"])
+    pooled = keras.layers.Dropout(0.1, dtype=policy)(pooled_output(outputs))
     initializer = keras.initializers.TruncatedNormal(stddev=0.02)
     head = keras.layers.Dense(1, kernel_initializer=initializer, dtype=policy)
     logits = ops.reshape(head(pooled), (-1, choices))
@@ -69,6 +69,15 @@ def build(settings, choices, seed):
     )
     model.preprocessor = ChoicePreprocessor(of_pairs)
     return model
+
+
+def pooled_output(outputs):
+    """Returns one vector for each text of what a backbone returns, (B, D)."""
+    if not isinstance(outputs, dict):
+        return outputs[:, 0]
+    if "pooled_output" in outputs:
+        return outputs["pooled_output"]
+    return outputs["sequence_output"][:, 0]
 
 
 class ChoiceRuns(repeated_runs.RepeatedRuns):

@@ -49,7 +49,7 @@ class RepeatedRuns:
 
     A seed decides the new head, the order of the sentences, the dropout and the
     networks of the alignment, so that the runs of two methods with one seed are paired.
-    Another kind of task has a subclass with other `build`, `data`, `loss` and `run`.
+    Another kind of task has a subclass with another `build`, `data`, `loss` or `test`.
 
     Args:
         task: A `sentences.Task`.
@@ -136,9 +136,7 @@ class RepeatedRuns:
         """
         self.reset(seed)
         history, timer = self.train(seed)
-        buckets, scaling = self.settings.buckets, None
-        if not self.task.is_regression:
-            scaling = finetuning.fit_temperature(self.model, self.task, buckets)
+        scaling = self.fit_temperature()
         return {
             "method": self.method,
             "seed": seed,
@@ -146,7 +144,7 @@ class RepeatedRuns:
             "alignment_loss": history.get("alignment_loss", [0.0])[-1],
             **timer.per_step(),
             "temperature": scaling.temperature if scaling else np.nan,
-            "tests": finetuning.test(self.model, self.task, scaling, buckets),
+            "tests": self.test(scaling),
             "measure": self.measure(),
         }
 
@@ -175,6 +173,18 @@ class RepeatedRuns:
                 verbose=self.settings.verbose,
             )
         return history.history, timer
+
+    def fit_temperature(self):
+        """Returns `keras_align.TemperatureScaling`, or `None` without classes."""
+        if self.task.is_regression:
+            return None
+        buckets = self.settings.buckets
+        return finetuning.fit_temperature(self.model, self.task, buckets)
+
+    def test(self, scaling):
+        """Returns dictionaries of scores by the names of the tests."""
+        buckets = self.settings.buckets
+        return finetuning.test(self.model, self.task, scaling, buckets)
 
     def measure(self):
         """Returns how far keys and queries of the model are apart now."""

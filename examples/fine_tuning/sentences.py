@@ -7,8 +7,10 @@ about 20 people from -4 (extremely negative) to 4 (extremely positive).
 """
 
 import dataclasses
+import hashlib
 import html
 import itertools
+import json
 import random
 import re
 
@@ -91,10 +93,20 @@ class Task:
     def is_regression(self):
         return not self.classes
 
+    def digest(self):
+        """Returns a short text that other sentences or labels change."""
+        return digest(dataclasses.asdict(self))
+
     @property
     def outputs(self):
         """How many numbers a model returns for a sentence."""
         return len(self.classes) or 1
+
+
+def digest(data):
+    """Returns a short text that depends on all that is in some data."""
+    text = json.dumps(data, default=np.ndarray.tolist)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def rated_sentences(folder, test_size=1000):

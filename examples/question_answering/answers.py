@@ -136,6 +136,9 @@ def _f1(predicted, reference):
     return 2 * count / (len(predicted) + len(reference))
 
 
+SCORES = {"exact_match": exact_match, "f1": f1}
+
+
 def evaluate(answers, references, threshold=np.inf):
     """Returns `exact_match` and `f1`, means over questions."""
     pairs = [
@@ -149,9 +152,10 @@ def evaluate(answers, references, threshold=np.inf):
 
 
 def best_threshold(answers, references, score=f1):
-    """Returns the margin from which on "no answer" gives the highest score.
+    """Returns the margin up to which answers give the highest score.
 
-    The official evaluation reports the scores with it, chosen on the same questions.
+    The official evaluation of SQuAD v2.0 reports each score with its own, chosen on
+    the same questions.
     """
     margins = np.array([answer.margin for answer in answers])
     gains = np.array([

@@ -101,6 +101,11 @@ def _saved_task(preset, cls):
     return config["config"] if config["registered_name"] == name else None
 
 
+def of_model(model, inputs):
+    """Returns the inputs that a model takes, some without segments."""
+    return {name: inputs[name] for name in model.input}
+
+
 def predict(model, inputs, batch_size=32, buckets=None):
     """Returns "start" and "end", float32 logits (B, T) of all tokens.
 
@@ -112,6 +117,7 @@ def predict(model, inputs, batch_size=32, buckets=None):
     """
     shape = inputs["token_ids"].shape
     logits = {name: np.full(shape, _NOWHERE, "float32") for name in ("start", "end")}
+    inputs = of_model(model, inputs)
     for rows, cut in finetuning.by_length(inputs, buckets or [shape[1]]):
         found = finetuning.predict_rows(model, cut, batch_size)
         for name, array in found.items():

@@ -5,10 +5,14 @@ import dataclasses
 import answers
 import keras
 import keras_nlp
-import numpy as np
 import repeated_runs
+import sentences
 import windows
-from extractive_question_answerer import ExtractiveQuestionAnswerer, predict
+from extractive_question_answerer import (
+    ExtractiveQuestionAnswerer,
+    of_model,
+    predict,
+)
 
 import keras_align
 
@@ -29,9 +33,17 @@ class SpanTask:
     tests: dict
     stride: int = 128
 
+    def digest(self):
+        """Returns a short text that other questions or windows change."""
+        return sentences.digest(dataclasses.asdict(self))
+
 
 class SpanRuns(repeated_runs.RepeatedRuns):
     """Runs of one method on a `SpanTask`."""
+
+    def __init__(self, task, method, settings):
+        self.known = {}  # windows by the identities of lists of questions
+        super().__init__(task, method, settings)
 
     def build(self):
         keras.utils.set_random_seed(0)
@@ -47,13 +59,20 @@ class SpanRuns(repeated_runs.RepeatedRuns):
 
     def data(self):
         found = self.windows(self.task.train)
-        return found.inputs, found.targets([each.span for each in self.task.train])
+        return of_model(self.model, found.inputs), found.targets(
+            [each.span for each in self.task.train]
+        )
 
     def loss(self):
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
     def windows(self, questions):
-        """Returns the `windows.Windows` of questions."""
+        """Returns the `windows.Windows` of questions, made once."""
+        if id(questions) not in self.known:
+            self.known[id(questions)] = self._windows(questions)
+        return self.known[id(questions)]
+
+    def _windows(self, questions):
         return windows.Windows(
             self.model.preprocessor,
             [each.question for each in questions],
@@ -62,29 +81,16 @@ class SpanRuns(repeated_runs.RepeatedRuns):
             self.task.stride,
         )
 
-    def run(self, seed):
-        """Fine-tunes and tests.
+    def fit_temperature(self):
+        return None
 
-        Returns:
-            A dictionary as that of `RepeatedRuns.run`, without temperature. A test has
-            `exact_match`, `f1`, and with questions without answers also both with the
-            threshold that is best for F1 (`best_exact_match`, `best_f1`).
+    def test(self, scaling):
+        """Returns the scores on each test.
+
+        They are `exact_match` and `f1`. Of questions some of which have no answer
+        these are with the threshold 0, and there are also `best_exact_match` and
+        `best_f1`, each with the threshold that is best for it.
         """
-        self.reset(seed)
-        history, timer = self.train(seed)
-        return {
-            "method": self.method,
-            "seed": seed,
-            "history": history,
-            "alignment_loss": history.get("alignment_loss", [0.0])[-1],
-            **timer.per_step(),
-            "temperature": np.nan,
-            "tests": self.test(),
-            "measure": self.measure(),
-        }
-
-    def test(self):
-        """Returns the scores on each test."""
         tests = {}
         for name, questions in self.task.tests.items():
             wanted = [each.answers for each in questions]
@@ -93,10 +99,9 @@ class SpanRuns(repeated_runs.RepeatedRuns):
                 tests[name] = answers.evaluate(found, wanted)
                 continue
             tests[name] = answers.evaluate(found, wanted, threshold=0.0)
-            best = answers.evaluate(
-                found, wanted, answers.best_threshold(found, wanted)
-            )
-            tests[name] |= {f"best_{key}": value for key, value in best.items()}
+            for key, score in answers.SCORES.items():
+                best = answers.best_threshold(found, wanted, score)
+                tests[name][f"best_{key}"] = answers.evaluate(found, wanted, best)[key]
         return tests
 
     def answers(self, questions):
@@ -107,5 +112,6 @@ class SpanRuns(repeated_runs.RepeatedRuns):
 
     def measure(self):
         questions = next(iter(self.task.tests.values()))
-        few = self.windows(questions[: self.settings.measured // 4])
-        return keras_align.measure_alignment(self.model, few.inputs)
+        few = self._windows(questions[: self.settings.measured // 4])
+        inputs = of_model(self.model, few.inputs)
+        return keras_align.measure_alignment(self.model, inputs)

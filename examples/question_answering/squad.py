@@ -66,6 +66,8 @@ def parse_arguments(arguments=None):
     options = parser.parse_args(arguments)
     options.methods = command_line.choose_methods(parser, options)
     command_line.check_training(parser, options)
+    if any(method.label_smoothing for method in options.methods):
+        parser.error("--compare: label smoothing is for classes, not for answers")
     return options
 
 
@@ -108,10 +110,7 @@ def main(arguments=None):
         )
     except (fetching.FetchError, OSError, ValueError) as error:
         sys.exit(f"error: {error}")
-    text = kept_runs.text(found)
-    (options.output / "table.txt").write_text(text + "\n", encoding="utf-8")
-    minutes = (time.perf_counter() - begin) / 60
-    print(f"\n{text}\n\nTable and runs: {options.output}. {minutes:.1f} minutes.")
+    kept_runs.write([found], options.output, begin)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
 """Questions and texts as inputs of a model, long texts as windows that overlap.
 
 As in Devlin et al. (2019) and its code: a window has the question and as much of the
-text as fits, and windows begin `stride` tokens after each other.
+text as fits, and windows begin `stride` tokens after each other. Words are tokenized
+one by one, which for WordPiece and byte-level BPE gives the tokens of the whole text.
 """
 
 import dataclasses
 import re
 
 import numpy as np
-from keras import ops
 
 # A word with the white space in front of it, or any other character.
 _PIECE = re.compile(r"\s*(?:\w+|[^\w\s])")
@@ -78,7 +78,8 @@ class Windows:
         questions: List of strings.
         texts: List of as many strings.
         sequence_length: Integer, the tokens of a row.
-        stride: Integer, the tokens between the beginnings of windows.
+        stride: Integer, the tokens between the beginnings of windows, at most those
+            that fit.
 
     Attributes:
         inputs: Dictionary of arrays (windows, T).
@@ -130,7 +131,12 @@ class Windows:
         packer = self.packer
         marks = len(packer.start_value) + len(packer.sep_value) + self._closing
         room = self.length - marks - len(question)
-        for begin in range(0, max(len(text.tokens), 1), self.stride):
+        if room < 1:
+            raise ValueError(
+                "Argument `sequence_length` must leave room for the text beside a "
+                f"question of {len(question)} tokens. Received: {self.length}"
+            )
+        for begin in range(0, max(len(text.tokens), 1), min(self.stride, room)):
             yield begin, text.tokens[begin : begin + room]
             if begin + room >= len(text.tokens):
                 return
@@ -176,8 +182,3 @@ class Windows:
             if span and begin <= span[0] and span[1] < begin + len(window.pieces):
                 found[:, row] = [window.begin + place - begin for place in span]
         return {"start": found[0], "end": found[1]}
-
-
-def rows_of(inputs, names):
-    """Returns the inputs that a model has, as some have no segments."""
-    return {name: ops.convert_to_numpy(inputs[name]) for name in names}

@@ -17,6 +17,7 @@ counterfactual reviews.
 """
 
 import argparse
+import dataclasses
 import functools
 import gzip
 import json
@@ -38,15 +39,17 @@ import fetching
 import finetuning
 import freed_memory
 import kept_runs
+import keras
 import methods
 import repeated_runs
 import runs_file
+import sentences
 
 from keras_align import robustness
 
-WORDS = "words"
 MOST_CHANGED = 0.3  # of the words of a text
-KEY = ("task", "method", "weight", "settings", "attack", "attacked", "seed")
+KEY = ("task", "method", "weight", "settings", "attack", "attacked", "data")
+KEY += ("backend", "seed")
 TITLES = {
     "accuracy": "accuracy, %",
     "accuracy_under_attack": "accuracy under attack, %",
@@ -54,6 +57,21 @@ TITLES = {
     "queries": "queries of an attack",
 }
 Runs = functools.partial(runs_file.Runs, key=KEY, of_run=tuple(TITLES))
+
+
+@dataclasses.dataclass(frozen=True)
+class Measure:
+    """An attack on a trained model, or a test of it.
+
+    Args:
+        name: String.
+        data: String, a digest of what it was trained on and is tested on.
+        of: Callable from a model and the path of a log to a dictionary of numbers.
+    """
+
+    name: str
+    data: str
+    of: object
 
 
 def parse_arguments(arguments=None):
@@ -73,6 +91,9 @@ def parse_arguments(arguments=None):
     add("--output", type=pathlib.Path, default="attack_classifier_results")
     options = parser.parse_args(arguments)
     command_line.check_options(parser, options)
+    names = [file.name for file in options.also_test]
+    if len(set(names)) < len(names):
+        parser.error(f"--also-test takes files of different names, not {names}")
     options.methods = command_line.choose_methods(parser, options)
     return options
 
@@ -86,12 +107,14 @@ def main(arguments=None):
         task = command_line.load_task(options)
         settings = command_line.choose_settings(options, task)
         attacks = load_attacks(options.neighbors, options.min_similarity, settings)
-        tests = {x.name: attacks_by_people.read(x, task) for x in options.also_test}
+        measures = [
+            attacking(task, attack, name, options.attacked)
+            for name, attack in attacks.items()
+        ]
+        measures += [testing(task, file) for file in options.also_test]
     except (fetching.FetchError, OSError, ValueError) as error:
         sys.exit(f"error: {error}")
-    measures = {name: attacking(task, attacks[name], name, options) for name in attacks}
-    measures |= {name: testing(tests[name]) for name in tests}
-    rows = {name: {} for name in measures}
+    rows = {measure.name: {} for measure in measures}
     for method in options.methods:
         found = compare(task, method, settings, measures, runs, options)
         for name, of_attack in found.items():
@@ -122,7 +145,10 @@ def load_attacks(neighbors, min_similarity=None, settings=None):
     if min_similarity is not None:
         limits["min_similarity"] = min_similarity
         limits["similarity"] = similarity(settings)
-    attacks[WORDS] = robustness.WordSwapAttack(near, **limits)
+    name = f"words of {neighbors.name}"
+    if min_similarity is not None:
+        name += f", similarity {min_similarity:g}"
+    attacks[name] = robustness.WordSwapAttack(near, **limits)
     return attacks
 
 
@@ -135,73 +161,68 @@ def similarity(settings):
 
 
 def compare(task, method, settings, measures, runs, options):
-    """Returns the rows of one method by the name of the attack or test.
+    """Returns the rows of one method by the names of the measures.
 
     Args:
         task: `sentences.Task`.
         method: `methods.Method`.
         settings: `finetuning.Settings`.
-        measures: Dictionary from names to callables from a model, a method and a seed
-            to dictionaries of numbers.
+        measures: List of `Measure`s.
         runs: `Runs`.
         options: Those of the command line.
     """
-    trained, rows = None, {name: [] for name in measures}
+    trained, rows = None, {measure.name: [] for measure in measures}
     for seed in range(options.seeds):
-        keys = {
-            name: key_of(task, method, settings, name, seed, options)
-            for name in measures
-        }
-        missing = [name for name, key in keys.items() if runs.find(key) is None]
+        keys = [key_of(task, method, settings, x, seed, options) for x in measures]
+        pairs = list(zip(keys, measures, strict=True))
+        missing = [(key, x) for key, x in pairs if runs.find(key) is None]
         if missing:
             trained = trained or repeated_runs.RepeatedRuns(task, method, settings)
             trained.reset(seed)
             trained.train(seed)
-        for name in missing:
-            print(f"{method.title}, seed {seed}, {name}", flush=True)
-            runs.add(keys[name], measures[name](trained.model, method, seed))
-        for name, key in keys.items():
-            rows[name].append(runs.find(key))
+        for key, measure in missing:
+            print(f"{method.title}, seed {seed}, {measure.name}", flush=True)
+            log = options.output / f"{sentences.digest(key)}.jsonl"
+            log.unlink(missing_ok=True)  # of a run that was interrupted
+            runs.add(key, measure.of(trained.model, log))
+        for key, measure in pairs:
+            rows[measure.name].append(runs.find(key))
     return rows
 
 
-def key_of(task, method, settings, attack, seed, options):
+def key_of(task, method, settings, measure, seed, options):
     """Returns what names a run: the first columns of its row."""
-    if attack == WORDS:
-        attack = f"{WORDS} of {options.neighbors.name}"
-        if options.min_similarity is not None:
-            attack += f", similarity {options.min_similarity:g}"
     described = kept_runs.described(settings)
-    values = (task.name, method.name, method.alignment_weight, described)
-    return dict(zip(KEY, (*values, attack, options.attacked, seed), strict=True))
+    values = (task.name, method.name, method.alignment_weight, described, measure.name)
+    values += (options.attacked, measure.data, keras.backend.backend(), seed)
+    return dict(zip(KEY, values, strict=True))
 
 
-def attacking(task, attack, name, options):
-    """Returns the measure of an attack on the first texts of the test."""
-    sentences = next(iter(task.tests.values())).first(options.attacked)
-    texts, labels = attacks_by_people.texts_of(sentences), sentences.labels
+def attacking(task, attack, name, count):
+    """Returns the `Measure` of an attack on the first texts of the test."""
+    attacked = next(iter(task.tests.values())).first(count)
+    texts, labels = attacks_by_people.texts_of(attacked), attacked.labels
 
-    def measure(model, method, seed):
-        of_task = pathlib.Path(task.name).name
-        log = options.output / f"{of_task}_{method.name}_{name}_{seed}.jsonl"
-        log.unlink(missing_ok=True)  # of a network that was trained before
+    def measure(model, log):
         show = sys.stdout.isatty()
         found = robustness.measure_robustness(
             model, texts, labels, attack, log=log, verbose=show
         )
         return {key: getattr(found, key) for key in TITLES}
 
-    return measure
+    return Measure(name, task.digest(), measure)
 
 
-def testing(sentences):
-    """Returns the measure of the accuracy on a test set."""
+def testing(task, file):
+    """Returns the `Measure` of the accuracy on the test set of a file."""
+    test = attacks_by_people.read(file, task)
 
-    def measure(model, method, seed):
+    def measure(model, log):
         predict = robustness.KerasModelWrapper(model)
-        return {"accuracy": attacks_by_people.accuracy(predict, sentences)}
+        return {"accuracy": attacks_by_people.accuracy(predict, test)}
 
-    return measure
+    data = sentences.digest([task.digest(), *test.columns, test.labels])
+    return Measure(file.name, data, measure)
 
 
 if __name__ == "__main__":

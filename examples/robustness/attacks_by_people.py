@@ -1,12 +1,13 @@
 """Test sets that people or attacks on other models have made hard.
 
-AdvGLUE (Wang et al., 2021) is one JSON file of all its tasks; counterfactual reviews
-and pairs (Kaushik et al., 2020) are tab-separated, with the header of `glue_tasks`.
+AdvGLUE (Wang et al., 2021) is one JSON file of all its tasks; others, as counterfactual
+reviews and pairs (Kaushik et al., 2020), are tab-separated, as `domains` reads them.
 """
 
 import gzip
 import json
 
+import domains
 import glue_tasks
 import numpy as np
 
@@ -28,22 +29,16 @@ ADVGLUE = {
 def read(file, task):
     """Returns the `Sentences` of a file for a `sentences.Task`.
 
-    Labels are names of classes, or indices of them.
+    Labels are names of classes; of two classes also 0 and 1.
 
     Args:
         file: Path of a JSON file of AdvGLUE, or of a tab-separated one; plain or with
             `.gz`.
         task: `sentences.Task`.
     """
-    if ".json" in file.suffixes:
-        columns, labels = read_advglue(file, task)
-    else:
-        pair = len(task.train.columns) == 2
-        wanted = glue_tasks.PAIR if pair else ("sentence",)
-        columns, labels = glue_tasks.read_rows(file, glue_tasks.Layout(wanted))
-    if not set(labels) <= set(task.classes):
-        names = dict(enumerate(task.classes))
-        labels = [names.get(int(x), x) if x.isdecimal() else x for x in labels]
+    if ".json" not in file.suffixes:
+        return domains.read(file, task.classes)[0]
+    columns, labels = read_advglue(file, task)
     return glue_tasks.index_labels(columns, labels, task.classes, file)
 
 
@@ -54,7 +49,10 @@ def read_advglue(file, task):
     key, names, classes = ADVGLUE[task.name]
     opened = gzip.open if file.suffix == ".gz" else open
     with opened(file, "rt", encoding="utf-8") as stream:
-        rows = json.load(stream)[key]
+        found = json.load(stream)
+    if not isinstance(found, dict) or key not in found:
+        raise ValueError(f"Expected {file} to hold the key {key!r}, as AdvGLUE does")
+    rows = found[key]
     labels = [classes[row["label"]] for row in rows]
     return tuple([row[name] for row in rows] for name in names), labels
 

@@ -4,6 +4,8 @@ import json
 import pathlib
 from typing import Any
 
+import numpy as np
+
 from keras_align.robustness.worded_text import Text
 
 
@@ -13,22 +15,36 @@ class AttackLog:
     Args:
         path: path of the file, or `None` for no file.
         settings: dict, what the results depend on.
+        answer: list of float, what the model says of the first text, by which another
+            model is told.
     """
 
-    def __init__(self, path: Any, settings: dict[str, Any]) -> None:
+    def __init__(
+        self, path: Any, settings: dict[str, Any], answer: list[float]
+    ) -> None:
         self.path = None if path is None else pathlib.Path(path)
         self.examples: dict[int, dict[str, Any]] = {}
         if self.path is None:
             return
         lines = _whole_lines(self.path)
         if not lines:
-            _append(self.path, settings)
-        elif lines[0] != json.loads(json.dumps(settings)):
+            _append(self.path, {**settings, "answer": answer})
+        else:
+            self._check(lines[0], settings, answer)
+        self.examples = {example["index"]: example for example in lines[1:]}
+
+    def _check(self, first: Any, settings: dict, answer: list[float]) -> None:
+        was = first.pop("answer", []) if isinstance(first, dict) else []
+        if first != json.loads(json.dumps(settings)):
             raise ValueError(
                 f"Argument `log` must be a new file, or of the settings {settings}. "
-                f"Received: {self.path} with {lines[0]}"
+                f"Received: {self.path} with {first}"
             )
-        self.examples = {example["index"]: example for example in lines[1:]}
+        if np.shape(was) != np.shape(answer) or not np.allclose(was, answer, atol=1e-3):
+            raise ValueError(
+                "Argument `log` must be a new file, or of the same model, which says "
+                f"{answer} of the first text. Received: {self.path} with {was}"
+            )
 
     def find(self, key: dict[str, Any]) -> dict[str, Any] | None:
         """The example of a key, or `None` if it was not attacked yet."""
@@ -53,12 +69,12 @@ def plain(text: Text) -> str | list[str]:
 
 def _append(path, line):
     with path.open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps(line, ensure_ascii=False) + "\n")
+        stream.write(json.dumps(line) + "\n")
 
 
 def _whole_lines(path):
     """What the lines hold; one that was cut off is removed from the file."""
-    text = path.read_text("utf-8") if path.exists() else ""
+    text = path.read_text("utf-8", "replace") if path.exists() else ""
     whole = text[: text.rfind("\n") + 1]
     if whole != text:
         path.write_text(whole, "utf-8")

@@ -82,7 +82,13 @@ class WordSwapAttack(WordAttack):
 
     def candidates(self, words: list[str], number: int, rng: Any) -> list[str]:
         word = words[number]
-        near = [x for x in self.neighbors.get(word.lower(), ()) if x != word.lower()]
+        found = self.neighbors.get(word.lower(), ())
+        if isinstance(found, str):
+            raise TypeError(
+                "Argument `neighbors` must map words to sequences of words. Received: "
+                f"{found!r} for {word.lower()!r}"
+            )
+        near = [each for each in found if each != word.lower()]
         near = [_cased(each, word) for each in near[: self.max_neighbors]]
         if self.part_of_speech is None or not near:
             return near

@@ -25,8 +25,9 @@ class EncoderSimilarity:
     def __call__(self, text: Text, others: list[Text]) -> np.ndarray:
         """Returns the similarities `(n,)` of a text to others."""
         joined = [x if isinstance(x, str) else " ".join(x) for x in (text, *others)]
-        vectors = np.asarray(self.encode(joined), "float64")
-        vectors /= np.linalg.norm(vectors, axis=-1, keepdims=True)
+        vectors = ops.convert_to_numpy(self.encode(joined)).astype("float64")
+        norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
+        vectors = vectors / np.maximum(norms, 1e-12)
         return vectors[1:] @ vectors[0]
 
     @classmethod

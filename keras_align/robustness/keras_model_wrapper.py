@@ -18,7 +18,7 @@ class KerasModelWrapper:
     TextAttack's own wrapper of Keras models passes bags of words. Batches have few
     sizes and lengths, so that little is compiled: the last is filled up to a power of
     two, and padding that a preprocessor adds with a `"padding_mask"`, as those of
-    keras-hub, is cut behind the longest text.
+    keras-hub, is cut behind the longest text if the model takes any length.
 
     Args:
         model: `keras.Model` with logits or probabilities `(B, C)`, as a text classifier
@@ -50,10 +50,11 @@ class KerasModelWrapper:
         checks.positive_integer("batch_size", batch_size)
         self.model, self.preprocessor = model, preprocessor
         own = getattr(model, "preprocessor", None)
-        if preprocessor is None and own is not None and hasattr(model, "input"):
+        if own is not None and model.built and hasattr(model, "input"):
             # A pair alone would be taken for texts and labels.
-            self.preprocessor = lambda texts: own(texts, None)
+            self.preprocessor = preprocessor or (lambda texts: own(texts, None))
             self.model = keras.Model(model.input, model.output)
+        self._cuts = small_batches.takes_any_length(self.model)
         self.from_logits, self.batch_size = from_logits, batch_size
 
     def __call__(self, texts: list[Text]) -> np.ndarray:
@@ -69,9 +70,13 @@ class KerasModelWrapper:
         inputs = texts
         if not isinstance(texts[0], str):
             inputs = tuple(map(list, zip(*texts, strict=True)))
-        if self.preprocessor is not None:
+        if self.preprocessor is None:
+            pair = isinstance(inputs, tuple)
+            inputs = tuple(map(np.array, inputs)) if pair else np.array(inputs)
+        else:
             inputs = small_batches.arrays(self.preprocessor(inputs))
-        inputs = small_batches.cut_padding(inputs)
+        if self._cuts:
+            inputs = small_batches.cut_padding(inputs)
         outputs = np.asarray(self.model.predict_on_batch(inputs), "float32")
         if outputs.ndim != 2 or outputs.shape[-1] < 2:
             raise ValueError(

@@ -95,7 +95,8 @@ def measure_robustness(
         attack: `CharacterAttack`, `WordSwapAttack` or another `WordAttack`.
         seed: int. Defaults to `0`.
         log: path of a file of JSON lines: the settings, and a line for every text. If
-            it is there, the texts in it are not attacked again. Defaults to `None`.
+            it is there, and of the same model, the texts in it are not attacked again.
+            Defaults to `None`.
         verbose: `0` or `1`, whether to show progress. Defaults to `1`.
 
     Returns:
@@ -122,9 +123,9 @@ def measure_robustness(
             "Arguments `texts` and `labels` must be equally many, one or more. "
             f"Received: {len(texts)} texts, {len(labels)} labels"
         )
-    predict = KerasModelWrapper(model) if isinstance(model, keras.Model) else model
     settings = {**attack.settings(), "seed": seed}
-    done = AttackLog(log, settings)
+    predict = KerasModelWrapper(model) if isinstance(model, keras.Model) else model
+    done = AttackLog(log, settings, _answer(predict, texts[0]))
     progress = keras.utils.Progbar(len(texts), verbose=verbose)
     examples = []
     for index, (text, label) in enumerate(zip(texts, labels, strict=True)):
@@ -139,3 +140,9 @@ def measure_robustness(
         examples.append(example)
         progress.update(index + 1, [("failed", example["result"] == "failed")])
     return Robustness(examples)
+
+
+def _answer(predict, text):
+    """The probabilities of a text, as JSON holds them."""
+    (probabilities,) = np.asarray(predict([text]), "float64")
+    return probabilities.round(6).tolist()

@@ -24,6 +24,14 @@ def arrays(inputs: Any) -> Any:
     return tree.map_structure(ops.convert_to_numpy, inputs)
 
 
+def takes_any_length(model: Any) -> bool:
+    """Whether a model has an input "padding_mask" without a fixed length."""
+    inputs = getattr(model, "input", None) if model.built else None
+    if not isinstance(inputs, dict) or "padding_mask" not in inputs:
+        return False
+    return inputs["padding_mask"].shape[1:] == (None,)
+
+
 def cut_padding(inputs: Any) -> Any:
     """Leaves out padding behind the longest text of a batch, up to one of few lengths.
 

@@ -46,7 +46,8 @@ class WordAttack(abc.ABC):
     "TextBugger", NDSS 2019, algorithm 2.
 
     Args:
-        max_perturbed: float in (0, 1], the share of words that may be others at most.
+        max_perturbed: float in (0, 1], the share of words that may be others at most,
+            rounded down: attacks on texts of few words may have none, and fail.
             Defaults to `1.0`.
         stop_words: iterable of str, words that stay, in lower case. Defaults to common
             English ones.
@@ -68,6 +69,15 @@ class WordAttack(abc.ABC):
     ) -> None:
         checks.positive("max_perturbed", max_perturbed)
         checks.fraction("max_perturbed", max_perturbed)
+        if isinstance(stop_words, str):
+            raise TypeError(
+                "Argument `stop_words` must be an iterable of words. Received: "
+                f"stop_words={stop_words!r}"
+            )
+        if not (parts is None or _are_integers(parts)):
+            raise TypeError(
+                f"Argument `parts` must be a tuple of int. Received: parts={parts!r}"
+            )
         self.max_perturbed, self.stop_words = max_perturbed, frozenset(stop_words)
         self.similarity, self.min_similarity = similarity, min_similarity
         self.parts = parts
@@ -101,12 +111,20 @@ class WordAttack(abc.ABC):
             label: int, the true class.
             rng: `numpy.random.Generator`.
         """
+        count = 1 if isinstance(text, str) else len(text)
+        if self.parts and max(self.parts) >= count:
+            raise ValueError(
+                f"Argument `parts` must be numbers of the {count} texts that are "
+                f"attacked together. Received: parts={self.parts}, text={text!r}"
+            )
         search = _Search(predict, WordedText(text), label)
         if search.predicted != label:
             return search.end("skipped")
         words = search.text.words
         numbers = [n for n in range(len(words)) if self._may_change(search.text, n)]
         most = int(self.max_perturbed * len(words))
+        if not most:
+            return search.end("failed")
         for number in search.by_importance(numbers):
             if search.changed >= most:
                 break
@@ -129,6 +147,10 @@ class WordAttack(abc.ABC):
             texts = [each for each, ok in zip(texts, near, strict=True) if ok]
             similar = np.asarray(found)[near]
         return search.take_best(texts, similar)
+
+
+def _are_integers(parts):
+    return isinstance(parts, tuple | list) and all(isinstance(x, int) for x in parts)
 
 
 class _Search:

@@ -20,20 +20,41 @@ def end_of(longest: int, buckets: Sequence[int]) -> int:
 def all_buckets(buckets: Sequence[int] | None, lengths: Any) -> Sequence[int]:
     """The lengths to which inputs are cut, sorted."""
     if buckets is None:
-        return [] if lengths is None else range(8, int(lengths.max()) + 8, 8)
+        longest = 0 if lengths is None else int(lengths.max(initial=0))
+        return range(8, longest + 8, 8)
+    if lengths is None:
+        raise ValueError(
+            f"Argument `buckets` needs `lengths`. Received: buckets={buckets}"
+        )
     for each in buckets:
         checks.positive_integer("buckets", each)
     return sorted(buckets)
 
 
-def cut(batch: Any, end: Any) -> tuple:
-    """A batch whose inputs of two dimensions or more end at `end`."""
+def token_axis(inputs: Any) -> int:
+    """How many tokens the second axis of ids, masks or embeddings has; 0 for none."""
+    arrays = tree.flatten(inputs)
+    ids = [x.shape[1] for x in arrays if x.ndim == 2 and x.dtype.kind in "biu"]
+    embedded = [x.shape[1] for x in arrays if x.ndim > 2]
+    return max(ids or embedded or [0])
 
-    def cut_one(array):
-        return array if len(array.shape) < 2 else array[:, :end]
+
+def cut(batch: Any, tokens: int, end: Any) -> tuple:
+    """A batch whose tokens end at `end`.
+
+    Inputs are cut whose second axis has the size `tokens`, and integer targets.
+    """
+
+    def of_inputs(array):
+        return array[:, :end] if tuple(array.shape[1:2]) == (tokens,) else array
+
+    def of_targets(array):
+        kind = np.dtype(getattr(array.dtype, "as_numpy_dtype", array.dtype)).kind
+        return of_inputs(array) if kind in "biu" else array
 
     inputs, *targets = batch
-    return (tree.map_structure(cut_one, inputs), *targets)
+    cut_targets = (tree.map_structure(of_targets, each) for each in targets)
+    return (tree.map_structure(of_inputs, inputs), *cut_targets)
 
 
 def grouped(
@@ -49,5 +70,5 @@ def grouped(
     window = _WINDOW * batch_size
     windows = [order[k : min(k + window, whole)] for k in range(0, whole, window)]
     by_length = [rows[np.argsort(lengths[rows], kind="stable")] for rows in windows]
-    batches = np.concatenate(by_length).reshape(-1, batch_size)
-    return np.concatenate([*rng.permutation(batches), order[whole:]])
+    batches = rng.permutation(np.concatenate(by_length).reshape(-1, batch_size))
+    return np.concatenate([*batches, order[whole:]])

@@ -35,8 +35,10 @@ class ShuffledBatches(keras.utils.PyDataset):
         shuffle: bool, whether to shuffle; otherwise every epoch has the order of the
             arrays. Defaults to `True`.
         lengths: integer array `(n,)`, the tokens of each sample in front of its
-            padding. Batches then have samples of like lengths, and inputs of two
-            dimensions or more are cut behind the longest. Defaults to `None`.
+            padding. Where it shuffles, batches then have samples of like lengths.
+            Inputs, and integer targets, whose second axis is that of the tokens are
+            cut behind the longest. On TensorFlow pass `as_dataset()` to `fit`, whose
+            lengths may vary. Defaults to `None`.
         buckets: sequence of int, the lengths to which inputs are cut, the next larger
             one each; XLA compiles once for each of them. Longer batches keep their
             padding. Defaults to the multiples of 8.
@@ -89,6 +91,7 @@ class ShuffledBatches(keras.utils.PyDataset):
         self._shards = shard_index, num_shards
         self._lengths: Any = None if lengths is None else self._checked(lengths)
         self._buckets = like_lengths.all_buckets(buckets, self._lengths)
+        self._tokens = like_lengths.token_axis(self._data[0])
         if not len(self):
             raise ValueError(
                 f"Argument `batch_size` must be at most the {self._samples} samples. "
@@ -115,7 +118,7 @@ class ShuffledBatches(keras.utils.PyDataset):
             )
         rows, end = self._rows(self.epoch, index), self._end(self.epoch, index)
         batch = tree.map_structure(lambda array: array[rows], self._data)
-        return like_lengths.cut(batch, end)
+        return like_lengths.cut(batch, self._tokens, end)
 
     def _rows(self, epoch, index):
         shard, shards = self._shards
@@ -204,7 +207,11 @@ class ShuffledBatches(keras.utils.PyDataset):
 
         def take(rows, end):
             batch = tree.map_structure(lambda array: tf.gather(array, rows), arrays)
-            return batch if self._lengths is None else like_lengths.cut(batch, end)
+            return (
+                batch
+                if self._lengths is None
+                else like_lengths.cut(batch, self._tokens, end)
+            )
 
         dataset = tf.data.Dataset.from_tensors(0).flat_map(in_batches).map(take)
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(self)))

@@ -17,7 +17,10 @@ def test_methods_are_attacked_in_pairs(tiny_preset, tmp_path, monkeypatch, capsy
     (tmp_path / "near.json").write_text(json.dumps({"good": ["bad"], "film": ["the"]}))
     arguments = ["--data", str(data), "--preset", str(tiny_preset), "--attacked", "6"]
     arguments += ["--epochs", "1", "--test-size", "10", "--seeds", "2"]
-    arguments += ["--neighbors", str(tmp_path / "near.json")]
+    arguments += ["--neighbors", str(tmp_path / "near.json"), "--no-jit"]
+    made = tmp_path / "made.tsv"
+    made.write_text("sentence\tlabel\na bad film\tbad\n")
+    arguments += ["--also-test", str(made), "--min-similarity", "0.1"]
     arguments += ["--output", str(tmp_path / "out")]
     example.main(arguments)
     printed = capsys.readouterr().out
@@ -27,10 +30,14 @@ def test_methods_are_attacked_in_pairs(tiny_preset, tmp_path, monkeypatch, capsy
         (method, str(seed), attack)
         for method in ("soft", "ct")
         for seed in range(2)
-        for attack in ("characters", "words of near.json")
+        for attack in (
+            "characters",
+            "words of near.json, similarity 0.1",
+            "made.tsv",
+        )
     ]
-    (log,) = (tmp_path / "out").glob("*_soft_words_1.jsonl")
-    assert len(log.read_text().splitlines()) == 1 + 6
+    logs = [log.read_text() for log in (tmp_path / "out").glob("*.jsonl")]
+    assert len(logs) == 8 and {text.count("\n") for text in logs} == {1 + 6}
     monkeypatch.setattr(
         example.repeated_runs, "RepeatedRuns", lambda *_: pytest.fail("again")
     )

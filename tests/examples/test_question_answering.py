@@ -51,8 +51,12 @@ def test_windows_hold_every_token_and_question(preprocessor, length, stride):
             assert (window.begin, window.end) == (len(question) + 2, end - 1)
             assert inputs["segment_ids"].sum() == size + 1
             seen |= set(range(begin, begin + size))
-            assert begin % stride == 0
-        assert stride > 8 or seen == set(range(len(text.tokens)))
+        assert seen == set(range(len(text.tokens)))
+
+
+def test_no_room_for_the_text(preprocessor):
+    with pytest.raises(ValueError, match=r"`sequence_length` must leave room.*: 6"):
+        windows.Windows(preprocessor, ["the good film"], [TEXT], sequence_length=6)
 
 
 def test_rows_are_those_of_the_preprocessor(preprocessor):
@@ -121,7 +125,7 @@ def test_the_best_span_is_found_in_any_window(preprocessor):
     assert best[0].text(np.nextafter(margin, -np.inf)) == ""
 
 
-# By the official scripts, evaluate-v1.1.py and evaluate-v2.0.py.
+# By the official script evaluate-v2.0.py.
 @pytest.mark.parametrize(
     ("predicted", "references", "exact", "f1"),
     [
@@ -228,6 +232,30 @@ def test_logits_do_not_depend_on_padding(tiny_preset):
     for name in ("start", "end"):
         np.testing.assert_allclose(whole[name][mask], cut[name][mask], atol=1e-5)
         assert (whole[name][~mask] <= -1e4).all() and (cut[name][~mask] <= -1e4).all()
+
+
+def test_a_backbone_without_segments():
+    tokenizer = keras_nlp.models.RobertaTokenizer(
+        vocabulary={
+            name: number
+            for number, name in enumerate(
+                ("<s>", "<pad>", "</s>", "\u0120a", "a", "<mask>", "\u0120")
+            )
+        },
+        merges=["\u0120 a"],
+    )
+    backbone = keras_nlp.models.RobertaBackbone(7, 1, 2, 8, 8, max_sequence_length=16)
+    preprocessor = keras_nlp.models.RobertaTextClassifierPreprocessor(tokenizer)
+    model = ExtractiveQuestionAnswerer(backbone, preprocessor)
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(size=x.shape) for x in model.get_weights()])
+    found = windows.Windows(preprocessor, ["a a", "a"], ["a a a"] * 2, 16)
+    assert found.inputs["token_ids"][0, :5].tolist() == [0, 4, 3, 2, 2]
+    logits = predict(model, found.inputs)
+    inputs = {name: found.inputs[name] for name in ("token_ids", "padding_mask")}
+    expected = keras.ops.convert_to_numpy(model(inputs)["start"])
+    np.testing.assert_allclose(logits["start"], expected, atol=1e-4)
+    assert np.abs(logits["start"][0] - logits["start"][1]).max() > 1e-3
 
 
 @pytest.mark.slow

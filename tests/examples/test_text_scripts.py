@@ -47,8 +47,9 @@ def test_tasks_of_classes_and_of_numbers(tmp_path, tiny_preset, monkeypatch, cap
     assert "F1, %" in printed and "Pearson, %" in printed
     rows = kept_runs.open_runs(tmp_path / "out" / "runs.csv").rows
     assert [row["task"] for row in rows] == ["MRPC"] * 2 + ["STS-B"] * 2
-    assert all(0 <= float(row["brier"]) <= 2 for row in rows[:2])
-    assert all(abs(float(row["pearson"])) <= 1 for row in rows[2:])
+    assert all(0 < float(row["f1"]) < 1 or float(row["f1"]) == 0 for row in rows[:2])
+    assert all(np.isfinite(float(row["scaled_brier"])) for row in rows[:2])
+    assert all(np.isnan(float(row["matthews"])) for row in rows)  # not of MRPC
     assert all(np.isnan(float(row["accuracy"])) for row in rows[2:])
     settings = rows[0]["settings"]
     assert "dropout=0.0" in settings and "warm_up=0.25" in settings  # the paper's
@@ -56,6 +57,32 @@ def test_tasks_of_classes_and_of_numbers(tmp_path, tiny_preset, monkeypatch, cap
     monkeypatch.setattr(kept_runs, "keep", lambda *_: pytest.fail("again"))
     glue.main(arguments)
     assert "STS-B, 2 seed(s)" in capsys.readouterr().out
+    file = tmp_path / "MRPC" / "dev.tsv"
+    file.write_text(file.read_text().replace("film", "plot"))  # other data
+    with pytest.raises(pytest.fail.Exception, match="again"):
+        glue.main(arguments)
+
+
+def test_measures_against_their_definitions():
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet(np.ones(2), 60)
+    labels = rng.integers(2, size=60)
+    found = finetuning.score(probabilities.astype("float32"), labels)
+    predicted = probabilities.argmax(-1)
+    both = np.sum(predicted & labels)
+    wanted = 2 * both / (predicted.sum() + labels.sum())
+    assert found["f1"] == pytest.approx(wanted)
+    distances = [(p[0] - (y == 0)) ** 2 + (p[1] - y) ** 2
+                 for p, y in zip(probabilities, labels, strict=True)]  # fmt: skip
+    assert found["brier"] == pytest.approx(np.mean(distances), rel=1e-5)
+    numbers = rng.normal(size=60)
+    scores = finetuning.score_numbers(numbers, labels + 0.1 * numbers)
+    one, two = numbers - numbers.mean(), labels + 0.1 * numbers
+    two = two - two.mean()
+    pearson = (one @ two) / np.sqrt((one @ one) * (two @ two))
+    assert scores["pearson"] == pytest.approx(pearson)
+    assert finetuning.score_numbers(numbers, np.exp(numbers))["spearman"] == 1.0
+    assert np.isnan(finetuning.score_numbers(np.ones(3), numbers[:3])["pearson"])
 
 
 @pytest.mark.parametrize(
@@ -63,6 +90,7 @@ def test_tasks_of_classes_and_of_numbers(tmp_path, tiny_preset, monkeypatch, cap
     [
         (["--tasks", "MRPC,XNLI"], "--tasks takes different names"),
         (["--compare", "soft,hard"], "--compare takes different names"),
+        ([], "needs a folder for each. Received: ., without CoLA"),
         (["--dropout", "1"], r"--dropout must be in \[0, 1\)"),
         (["--learning-rate", "0"], "--learning-rate must be positive"),
     ],
@@ -75,7 +103,7 @@ def test_wrong_options_of_glue(arguments, message, capsys):
 
 def test_a_task_without_files(tmp_path):
     with pytest.raises(SystemExit, match="error: Expected one of .* task CoLA"):
-        glue.main(["--data-dir", str(tmp_path)])
+        glue.main(["--data-dir", str(tmp_path), "--tasks", "CoLA"])
 
 
 def test_one_domain_is_cut_in_half_and_others_are_whole(tmp_path):
@@ -109,6 +137,8 @@ def test_folds_have_their_rows(tmp_path):
     rows = {"train": [5, 1, 7, 3], "dev": [0], "test": [2, 4]}
     folds = tmp_path / "folds.json"
     folds.write_text(json.dumps({"3": rows}))
+    with pytest.raises(ValueError, match=r'of the fold "0".*the folds \[\'3\'\]'):
+        domains.fold("here", file, folds, 0)
     task = domains.fold("here", file, folds, 3)
     wanted = choices(12)
     for name, part in (("train", task.train), ("dev", task.validation)):
@@ -171,7 +201,9 @@ def test_sets_that_people_made(tmp_path):
     rows = [{"premise": "p", "hypothesis": "h", "label": k} for k in range(3)]
     file.write_text(json.dumps({"mnli": rows}))
     assert attacks_by_people.read(file, task).labels.tolist() == [1, 2, 0]
-    revised = write(tmp_path / "r.tsv", PAIR, [("p", "h", "neutral"), ("p", "h", 1)])
+    revised = write(
+        tmp_path / "r.tsv", PAIR, [("p", "h", "neutral"), ("p", "h", "entailment")]
+    )
     found = attacks_by_people.read(revised, task)
     assert found.labels.tolist() == [2, 1]
 

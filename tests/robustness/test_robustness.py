@@ -143,7 +143,7 @@ def test_a_run_that_was_interrupted_goes_on(tmp_path):
     def failing(texts):
         nonlocal calls
         calls += 1
-        if calls > 6:
+        if calls > 7:
             raise KeyboardInterrupt
         return classifier(texts)
 
@@ -155,17 +155,25 @@ def test_a_run_that_was_interrupted_goes_on(tmp_path):
     assert again == expected
     assert log.read_text() == whole.read_text()
     assert json.loads(log.read_text().splitlines()[1])["text"] == TEXTS[0]
-    never = measure_robustness(
-        lambda _: pytest.fail("again"), TEXTS, LABELS, attack, log=log, verbose=0
-    )
-    assert never == expected
+    asked = []
+
+    def counting(texts):
+        asked.extend(texts)
+        return classifier(texts)
+
+    never = measure_robustness(counting, TEXTS, LABELS, attack, log=log, verbose=0)
+    assert never == expected and asked == TEXTS[:1]
+    with pytest.raises(ValueError, match=r"of the same model.* \[0.1"):
+        measure_robustness(
+            lambda texts: 1.0 - classifier(texts), TEXTS, LABELS, attack, log=log
+        )
     for change in ({"seed": 1}, {"attack": CharacterAttack(max_perturbed=0.5)}):
         options = {"attack": attack, "log": log, "verbose": 0} | change
         with pytest.raises(ValueError, match="`log` must be a new file"):
             measure_robustness(classifier, TEXTS, LABELS, **options)
     with pytest.raises(ValueError, match="the same texts"):
         measure_robustness(
-            classifier, ["other", *TEXTS[1:]], LABELS, attack, log=log, verbose=0
+            classifier, [TEXTS[0], "other", *TEXTS[2:]], LABELS, attack, log=log
         )
 
 
@@ -259,6 +267,82 @@ def test_similarity_of_a_backbone_is_that_of_its_mean_outputs():
     found = similarity(texts[0], texts)
     np.testing.assert_allclose(found, unit @ unit[0], atol=1e-5)
     assert found[0] > found[1] + 1e-3
+
+
+def test_a_log_keeps_any_text(tmp_path):
+    texts, log = ["one\u2028two\x85three good", "\u00fcber good"], tmp_path / "log"
+    swaps = WordSwapAttack({"good": ["bad"]})
+    first = measure_robustness(classifier, texts, [1, 1], swaps, log=log, verbose=0)
+    with log.open("ab") as stream:
+        stream.write('{"text": "\u00fc'.encode()[:-1])  # cut off in a character
+    again = measure_robustness(classifier, texts, [1, 1], swaps, log=log, verbose=0)
+    assert again == first and first.examples[0]["text"] == texts[0]
+
+
+@pytest.mark.backends("tensorflow")
+def test_a_model_that_takes_texts():
+    words = keras.layers.TextVectorization(vocabulary=["good", "bad"])
+    inputs = keras.Input((), dtype="string")
+    embedded = keras.layers.Embedding(4, 2)(words(inputs))
+    network = keras.Model(inputs, keras.layers.GlobalAveragePooling1D()(embedded))
+    found = KerasModelWrapper(network)(["good film", "bad", "good bad"])
+    assert found.shape == (3, 2) and np.ptp(found) > 1e-4
+
+
+def test_a_given_preprocessor_takes_the_place_of_that_of_keras_hub():
+    pytest.importorskip("keras_nlp")
+    network = small_classifiers.plain_classifier(sequence_length=32)
+    calls = []
+
+    def preprocessor(texts):
+        calls.append(texts)
+        return network.preprocessor(np.array(texts, object))
+
+    own = KerasModelWrapper(network, preprocessor)(["good film"])
+    np.testing.assert_allclose(own, KerasModelWrapper(network)(["good film"]))
+    assert calls == [["good film"] * 4]
+
+
+def test_padding_is_kept_where_a_model_wants_one_length():
+    inputs = {
+        name: keras.Input((32,), dtype="int32", name=name)
+        for name in ("token_ids", "padding_mask")
+    }
+    embedded = keras.layers.Embedding(9, 2)(inputs["token_ids"])
+    outputs = keras.layers.Dense(2)(keras.layers.Flatten()(embedded))
+
+    def preprocessor(texts):
+        ids = np.zeros((len(texts), 32), "int32")
+        ids[:, :2] = 3
+        return {"token_ids": ids, "padding_mask": ids > 0}
+
+    wrapper = KerasModelWrapper(keras.Model(inputs, outputs), preprocessor)
+    assert wrapper(["a", "b"]).shape == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: CharacterAttack(stop_words="the"), "`stop_words` must be an iterable"),
+        (lambda: CharacterAttack(parts=1), "`parts` must be a tuple of int"),
+        (lambda: attacked(WordSwapAttack({"good": "bad"}), "good"), "`neighbors` must"),
+    ],
+)
+def test_wrong_types_are_named(make, message):
+    with pytest.raises(TypeError, match=message):
+        make()
+
+
+def test_parts_that_are_not_there():
+    with pytest.raises(ValueError, match=r"`parts` must be numbers of the 2 texts"):
+        attacked(CharacterAttack(parts=(2,)), ("good", "film"))
+
+
+def test_a_similarity_leaves_what_encode_returns():
+    vectors = np.array([[3.0, 4.0], [0.0, 2.0]])
+    found = EncoderSimilarity(lambda texts: vectors)("a", ["b"])
+    np.testing.assert_allclose(found, [0.8])
+    assert vectors[0, 0] == 3.0
 
 
 def test_lengths_are_few():

@@ -149,6 +149,37 @@ def test_buckets_are_the_only_lengths():
         assert first["tokens"].shape[1] == second["tokens"].shape[1]
 
 
+def test_only_what_has_the_tokens_is_cut():
+    data = {
+        "tokens": TOKENS["tokens"],
+        "features": np.ones((507, 64), "float32"),
+        "embedded": np.ones((507, 32, 3), "float32"),
+    }
+    targets = {"tags": TOKENS["tokens"], "scores": np.ones((507, 32), "float32")}
+    batches = ShuffledBatches(data, targets, 8, lengths=LENGTHS, buckets=[16])
+    found = {
+        (x["tokens"].shape[1], x["features"].shape[1], x["embedded"].shape[1])
+        + (y["tags"].shape[1], y["scores"].shape[1])
+        for x, y in batches
+    }
+    assert found == {(16, 64, 16, 16, 32), (32, 64, 32, 32, 32)}
+    embedded = ShuffledBatches(data["embedded"], None, 8, lengths=LENGTHS, buckets=[31])
+    assert {x.shape for (x,) in embedded} == {(8, 31, 3)}
+
+
+def test_fit_on_batches_by_length():
+    batches = ShuffledBatches(TOKENS["tokens"], LENGTHS % 2, 8, lengths=LENGTHS)
+    model = keras.Sequential([
+        keras.layers.Embedding(2, 2), keras.layers.GlobalAveragePooling1D(),
+        keras.layers.Dense(1),
+    ])  # fmt: skip
+    model.compile("sgd", "mse", jit_compile=False, run_eagerly=BACKEND == "torch")
+    tensorflow = BACKEND == "tensorflow"
+    data = batches.as_dataset() if tensorflow else batches
+    history = model.fit(data, epochs=2, shuffle=False, verbose=0)
+    assert len(history.history["loss"]) == 2
+
+
 def test_the_dataset_cuts_as_the_batches_do():
     pytest.importorskip("tensorflow")
     batches = ShuffledBatches(TOKENS, LENGTHS, 8, lengths=LENGTHS)
@@ -166,7 +197,11 @@ def test_the_dataset_cuts_as_the_batches_do():
     [
         ({"lengths": np.arange(9)}, "`lengths` must be 10 integers"),
         ({"lengths": np.ones(10)}, "`lengths` must be 10 integers"),
-        ({"buckets": [8, 0]}, "`buckets` must be a positive integer"),
+        (
+            {"lengths": np.arange(10), "buckets": [8, 0]},
+            "`buckets` must be a positive integer",
+        ),
+        ({"buckets": [8]}, "`buckets` needs `lengths`"),
         ({"batch_size": 0}, "`batch_size` must be a positive integer"),
         ({"batch_size": 11}, "at most the 10 samples"),
         ({"seed": -1}, "`seed` must be an integer >= 0"),
