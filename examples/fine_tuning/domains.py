@@ -6,12 +6,11 @@ of SNLI did not agree, are left out. Those of multiple choice, as CODAH, have th
 columns `sent`, `ending0` to `ending3` and `label`.
 """
 
-import gzip
-import json
 import pathlib
 
 import glue_tasks
 import numpy as np
+import text_files
 from sentences import Sentences, Task
 
 LABELS = ("label", "gold_label", "is_duplicate", "Quality")
@@ -45,7 +44,8 @@ def read(file, classes=None):
     kept = [n for n, text in enumerate(labels) if text != "-"]
     columns = tuple([column[n] for n in kept] for column in columns)
     labels = [labels[n] for n in kept]
-    if classes and len(classes) == 2 and set(labels) <= {"0", "1"}:
+    numbers = set(labels) <= {"0", "1"} and not set(labels) <= set(classes or ())
+    if classes and len(classes) == 2 and numbers:
         labels = [classes[int(label)] for label in labels]
     classes = classes or sorted(set(labels))
     return glue_tasks.index_labels(columns, labels, classes, file), classes
@@ -53,10 +53,7 @@ def read(file, classes=None):
 
 def header(file):
     """Returns the names of the columns of a file."""
-    file = pathlib.Path(file)
-    opened = gzip.open if file.suffix == ".gz" else open
-    with opened(file, "rt", encoding="utf-8-sig") as stream:
-        return stream.readline().rstrip("\r\n").split("\t")
+    return text_files.read(file).partition("\n")[0].rstrip("\r").split("\t")
 
 
 def task(name, train, dev, others, test_size=None):
@@ -76,7 +73,7 @@ def task(name, train, dev, others, test_size=None):
     tests = {name: test} | {key: read(x, classes)[0] for key, x in others.items()}
     tests = {key: x.split(0)[1].first(test_size or len(x)) for key, x in tests.items()}
     validation = validation.first(test_size or len(validation))
-    return Task(name, classes, trained.split(0)[1], validation, tests)
+    return Task(name, classes, trained.split(0)[1], validation, tests).checked()
 
 
 def fold(name, file, folds, number, test_size=None):
@@ -93,21 +90,30 @@ def fold(name, file, folds, number, test_size=None):
     The temperature is fitted on the rows of "dev".
     """
     rows, classes = read(file)
-    folds = pathlib.Path(folds)
-    opened = gzip.open if folds.suffix == ".gz" else open
-    with opened(folds, "rt", encoding="utf-8") as stream:
-        all_folds = json.load(stream)
-    found = all_folds.get(str(number), {})
-    if not {"train", "dev", "test"} <= found.keys():
+    all_folds = text_files.read_json(folds, dict)
+    found = all_folds.get(str(number))
+    if not isinstance(found, dict) or not {"train", "dev", "test"} <= found.keys():
         raise ValueError(
             f'Expected {folds} to hold "train", "dev" and "test" of the fold '
             f'"{number}". Received: the folds {list(all_folds)}, and of this one '
-            f"{list(found)}"
+            f"{found!r:.80}"
         )
+    check_rows([found[name] for name in ("train", "dev", "test")], len(rows), folds)
     train, validation, test = (rows.take(found[x]) for x in ("train", "dev", "test"))
     validation = validation.first(test_size or len(validation))
     tests = {name: test.first(test_size or len(test))}
-    return Task(name, classes, train, validation, tests)
+    return Task(name, classes, train, validation, tests).checked()
+
+
+def check_rows(parts, count, file):
+    """Refuses rows that are not there, or in two parts of a fold."""
+    rows = [row for part in parts for row in part]
+    there = all(isinstance(row, int) and 0 <= row < count for row in rows)
+    if not there or len(set(rows)) < len(rows):
+        raise ValueError(
+            f"Expected the parts of each fold in {file} to be different integers in "
+            f"[0, {count})"
+        )
 
 
 def as_pairs(sentences):

@@ -124,12 +124,24 @@ def build(settings, num_classes, seed):
         options["backbone"] = keras_nlp.models.Backbone.from_preset(
             str(settings.preset), dropout=settings.dropout, **options
         )
-    return keras_nlp.models.TextClassifier.from_preset(
+    model = keras_nlp.models.TextClassifier.from_preset(
         str(settings.preset),
         num_classes=num_classes,
         preprocessor=preprocessor,
         **options,
     )
+    check_length(model.backbone, settings.sequence_length)
+    return model
+
+
+def check_length(backbone, length):
+    """Refuses more tokens than a backbone has positions for."""
+    longest = getattr(backbone, "max_sequence_length", None)
+    if longest is not None and length > longest:
+        raise ValueError(
+            f"--sequence-length must be at most the {longest} tokens that the preset "
+            f"takes, not {length}"
+        )
 
 
 def suitable_length(task, preset, longest=256, share=0.95):
@@ -221,9 +233,10 @@ def predict(model, inputs, batch_size=64, buckets=None):
 
 def by_length(inputs, buckets):
     """Yields the rows that fit each of some lengths, and their inputs, cut to it."""
-    places = np.searchsorted(buckets, lengths(inputs))
+    places = np.searchsorted(buckets[:-1], lengths(inputs))  # the last takes the rest
     for place in np.unique(places):
-        rows, end = np.flatnonzero(places == place), buckets[place]
+        rows = np.flatnonzero(places == place)
+        end = buckets[place] if place < len(buckets) - 1 else None
         yield rows, {name: array[rows, :end] for name, array in inputs.items()}
 
 

@@ -108,6 +108,8 @@ def main(arguments=None):
             trained = len(settings.sentences(task))
             print(f"\n{name}: {trained} sentences, {kept_runs.described(settings)}")
             compared = methods_of(task, options.methods)
+            if not compared:
+                continue
             of_task = kept_runs.compare(task, compared, settings, options.seeds, runs)
             found.append(of_task)
             print(f"\n{kept_runs.text(of_task)}", flush=True)

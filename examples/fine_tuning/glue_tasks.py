@@ -7,10 +7,10 @@ Measures are the official ones, first, and the expected calibration error.
 """
 
 import dataclasses
-import gzip
 import pathlib
 
 import numpy as np
+import text_files
 from sentences import Sentences, Task
 
 PAIR = ("sentence1", "sentence2")
@@ -133,16 +133,19 @@ def glue_task(name, folder, test_size=None):
         file = find_file(folder, name, files)
         test = index_labels(*read_rows(file, layout), classes, file)
         tests[name + added] = test.split(0)[1].first(test_size or len(test))
-    return Task(name, classes, train, validation, tests, layout.measures)
+    return Task(name, classes, train, validation, tests, layout.measures).checked()
 
 
 def index_labels(columns, labels, classes, file):
     """Returns `Sentences` whose labels are indices into `classes`, or numbers."""
     if not classes:
         try:
-            return Sentences(columns, np.array([float(x) for x in labels], "float32"))
+            numbers = np.array([float(x) for x in labels], "float32")
         except ValueError as error:
             raise ValueError(f"Expected numbers as labels in {file}: {error}") from None
+        if not np.isfinite(numbers).all():
+            raise ValueError(f"Expected finite numbers as labels in {file}")
+        return Sentences(columns, numbers)
     unknown = sorted(set(labels) - set(classes))
     if unknown:
         raise ValueError(
@@ -172,10 +175,7 @@ def find_file(folder, name, files):
 
 def read_rows(file, layout):
     """Returns the columns of text, and the labels as strings."""
-    content = file.read_bytes()
-    if file.suffix == ".gz":
-        content = gzip.decompress(content)
-    lines = content.decode("utf-8-sig").split("\n")
+    lines = text_files.read(file).split("\n")
     # No quoting: a quotation mark is a character like any other.
     rows = [line.rstrip("\r").split("\t") for line in lines if line.strip()]
     names, rows = name_columns(rows, layout)

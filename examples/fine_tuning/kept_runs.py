@@ -1,6 +1,8 @@
 """Runs of fine-tuning that are kept in a file, and tables of them."""
 
 import dataclasses
+import functools
+import hashlib
 import math
 import pathlib
 import time
@@ -39,10 +41,23 @@ def open_runs(file):
 def described(settings):
     """Returns `finetuning.Settings` as a text that is the same on every machine."""
     fields = dataclasses.asdict(settings)
-    fields["preset"] = pathlib.Path(str(settings.preset)).name
+    fields["preset"] = named(str(settings.preset))
     del fields["verbose"]
     given = {name: value for name, value in fields.items() if value is not None}
     return " ".join(f"{name}={value}" for name, value in given.items())
+
+
+@functools.cache
+def named(preset):
+    """Returns the name of a preset, of a folder with a digest of what is in it."""
+    folder = pathlib.Path(preset)
+    if not folder.is_dir():
+        return preset
+    digest = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return f"{folder.name}-{digest.hexdigest()[:8]}"
 
 
 def keys_of(task, method, settings, seed):

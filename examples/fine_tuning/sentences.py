@@ -93,6 +93,21 @@ class Task:
     def is_regression(self):
         return not self.classes
 
+    def checked(self):
+        """Returns the task; `ValueError` if a part of it is empty or has other columns.
+
+        A multiple choice is no pair, and a pair no sentence.
+        """
+        parts = {"training": self.train, "validation": self.validation} | self.tests
+        columns = len(self.train.columns)
+        for name, part in parts.items():
+            if not len(part) or len(part.columns) != columns:
+                raise ValueError(
+                    f"{self.name}: expected sentences of {columns} column(s) for "
+                    f"{name}. Received: {len(part)} of {len(part.columns)} column(s)"
+                )
+        return self
+
     def digest(self):
         """Returns a short text that other sentences or labels change."""
         return digest(dataclasses.asdict(self))

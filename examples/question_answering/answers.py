@@ -157,6 +157,8 @@ def best_threshold(answers, references, score=f1):
     The official evaluation of SQuAD v2.0 reports each score with its own, chosen on
     the same questions.
     """
+    if not answers:
+        raise ValueError("Argument `answers` must be of one question or more.")
     margins = np.array([answer.margin for answer in answers])
     gains = np.array([
         score(answer.text(), of_question) - score("", of_question)

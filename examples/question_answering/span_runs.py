@@ -3,6 +3,7 @@
 import dataclasses
 
 import answers
+import finetuning
 import keras
 import keras_nlp
 import repeated_runs
@@ -52,10 +53,10 @@ class SpanRuns(repeated_runs.RepeatedRuns):
         if settings.dropout is not None:
             options["dropout"] = settings.dropout
         models = keras_nlp.models
-        return ExtractiveQuestionAnswerer(
-            models.Backbone.from_preset(preset, **options),
-            models.TextClassifierPreprocessor.from_preset(preset),
-        )
+        backbone = models.Backbone.from_preset(preset, **options)
+        finetuning.check_length(backbone, settings.sequence_length)
+        preprocessor = models.TextClassifierPreprocessor.from_preset(preset)
+        return ExtractiveQuestionAnswerer(backbone, preprocessor)
 
     def data(self):
         found = self.windows(self.task.train)

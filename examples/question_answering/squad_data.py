@@ -1,10 +1,10 @@
 """Questions of SQuAD from its official files (Rajpurkar et al., 2016, 2018)."""
 
 import dataclasses
-import gzip
-import json
 import pathlib
 import random
+
+import text_files
 
 ORDER_SEED = 20110  # which questions the first ones are belongs to the data
 
@@ -37,18 +37,15 @@ def read(file, count=None):
     Raises:
         ValueError: If the file has another form.
     """
-    file = pathlib.Path(file)
-    content = file.read_bytes()
-    if file.suffix == ".gz":
-        content = gzip.decompress(content)
+    content = text_files.read_json(file)
     try:
         questions = [
             question_of(each, paragraph["context"])
-            for article in json.loads(content)["data"]
+            for article in content["data"]
             for paragraph in article["paragraphs"]
             for each in paragraph["qas"]
         ]
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"Expected {file} to have the form of SQuAD's files. Received: {error!r}"
         ) from error
@@ -60,13 +57,17 @@ def read(file, count=None):
 
 def question_of(entry, text):
     """Returns the `Question` of an entry of the file."""
-    answers = [] if entry.get("is_impossible") else entry["answers"]
-    span = None
+    answers = [] if entry.get("is_impossible", False) is True else entry["answers"]
+    span, question = None, entry["question"]
+    if not isinstance(text, str) or not isinstance(question, str):
+        raise ValueError(f"the question {question!r:.80} about {text!r:.80}")
     if answers:
-        start = answers[0]["answer_start"]
-        span = start, start + len(answers[0]["text"])
+        start, answer = answers[0]["answer_start"], answers[0]["text"]
+        span = start, start + len(answer)
+        if start < 0 or text[slice(*span)] != answer:
+            raise ValueError(f"{answer!r}, which is not at {start} of {text!r:.80}")
     wanted = list(dict.fromkeys(answer["text"] for answer in answers))
-    return Question(entry["question"], text, wanted, span)
+    return Question(question, text, wanted, span)
 
 
 def find(folder, name):

@@ -10,6 +10,8 @@ import re
 
 import numpy as np
 
+from keras_align.validation import checks
+
 # A word with the white space in front of it, or any other character.
 _PIECE = re.compile(r"\s*(?:\w+|[^\w\s])")
 _LONGEST_QUESTION = 64  # tokens
@@ -92,6 +94,7 @@ class Windows:
         if not preprocessor.built:
             preprocessor.build(None)
         self.packer = preprocessor.packer
+        checks.positive_integer("stride", stride)
         self.length, self.stride = sequence_length, stride
         self.texts = [self._text(text) for text in texts]
         asked = self._tokenize(list(questions))

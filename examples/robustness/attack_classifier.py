@@ -19,8 +19,6 @@ counterfactual reviews.
 import argparse
 import dataclasses
 import functools
-import gzip
-import json
 import pathlib
 import sys
 import time
@@ -41,9 +39,11 @@ import freed_memory
 import kept_runs
 import keras
 import methods
+import numpy as np
 import repeated_runs
 import runs_file
 import sentences
+import text_files
 
 from keras_align import robustness
 
@@ -91,6 +91,9 @@ def parse_arguments(arguments=None):
     add("--output", type=pathlib.Path, default="attack_classifier_results")
     options = parser.parse_args(arguments)
     command_line.check_options(parser, options)
+    least = options.min_similarity
+    if least is not None and not (options.neighbors and 0 <= least <= 1):
+        parser.error("--min-similarity is in [0, 1], of the swaps of --neighbors")
     names = [file.name for file in options.also_test]
     if len(set(names)) < len(names):
         parser.error(f"--also-test takes files of different names, not {names}")
@@ -112,7 +115,7 @@ def main(arguments=None):
             for name, attack in attacks.items()
         ]
         measures += [testing(task, file) for file in options.also_test]
-    except (fetching.FetchError, OSError, ValueError) as error:
+    except (fetching.FetchError, OSError, TypeError, ValueError) as error:
         sys.exit(f"error: {error}")
     rows = {measure.name: {} for measure in measures}
     for method in options.methods:
@@ -136,11 +139,7 @@ def load_attacks(neighbors, min_similarity=None, settings=None):
     attacks = {"characters": robustness.CharacterAttack(max_perturbed=MOST_CHANGED)}
     if neighbors is None:
         return attacks
-    opened = gzip.open if neighbors.suffix == ".gz" else open
-    with opened(neighbors, "rt", encoding="utf-8") as stream:
-        near = json.load(stream)
-    if not isinstance(near, dict):
-        raise ValueError(f"{neighbors} must map words to lists of words")
+    near = text_files.read_json(neighbors, dict)
     limits = {"max_perturbed": MOST_CHANGED}
     if min_similarity is not None:
         limits["min_similarity"] = min_similarity
@@ -205,12 +204,15 @@ def attacking(task, attack, name, count):
 
     def measure(model, log):
         show = sys.stdout.isatty()
+        if not np.isfinite(robustness.KerasModelWrapper(model)(texts[:1])).all():
+            return {}  # training has diverged
         found = robustness.measure_robustness(
             model, texts, labels, attack, log=log, verbose=show
         )
         return {key: getattr(found, key) for key in TITLES}
 
-    return Measure(name, task.digest(), measure)
+    data = sentences.digest([task.digest(), attack.settings()])
+    return Measure(name, data, measure)
 
 
 def testing(task, file):

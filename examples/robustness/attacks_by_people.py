@@ -4,12 +4,12 @@ AdvGLUE (Wang et al., 2021) is one JSON file of all its tasks; others, as counte
 reviews and pairs (Kaushik et al., 2020), are tab-separated, as `domains` reads them.
 """
 
-import gzip
-import json
+import dataclasses
 
 import domains
 import glue_tasks
 import numpy as np
+import text_files
 
 # Keys, columns and classes of AdvGLUE, by the names of `glue_tasks.TASKS`.
 _TWO = ["entailment", "not_entailment"]
@@ -36,10 +36,13 @@ def read(file, task):
             `.gz`.
         task: `sentences.Task`.
     """
-    if ".json" not in file.suffixes:
-        return domains.read(file, task.classes)[0]
-    columns, labels = read_advglue(file, task)
-    return glue_tasks.index_labels(columns, labels, task.classes, file)
+    if ".json" in file.suffixes:
+        columns, labels = read_advglue(file, task)
+        found = glue_tasks.index_labels(columns, labels, task.classes, file)
+    else:
+        found = domains.read(file, task.classes)[0]
+    dataclasses.replace(task, tests={file.name: found}).checked()
+    return found
 
 
 def read_advglue(file, task):
@@ -47,14 +50,17 @@ def read_advglue(file, task):
     if task.name not in ADVGLUE:
         raise ValueError(f"AdvGLUE has {', '.join(ADVGLUE)}, but not {task.name}")
     key, names, classes = ADVGLUE[task.name]
-    opened = gzip.open if file.suffix == ".gz" else open
-    with opened(file, "rt", encoding="utf-8") as stream:
-        found = json.load(stream)
-    if not isinstance(found, dict) or key not in found:
-        raise ValueError(f"Expected {file} to hold the key {key!r}, as AdvGLUE does")
-    rows = found[key]
-    labels = [classes[row["label"]] for row in rows]
-    return tuple([row[name] for row in rows] for name in names), labels
+    found = text_files.read_json(file, dict)
+    numbers = dict(enumerate(classes))
+    try:
+        labels = [numbers[row["label"]] for row in found[key]]
+        return tuple([row[name] for row in found[key]] for name in names), labels
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"Expected {file} to hold rows of {names} and a label in [0, "
+            f"{len(classes)}) under the key {key!r}, as AdvGLUE does. Received: "
+            f"{error!r}"
+        ) from error
 
 
 def accuracy(predict, sentences):

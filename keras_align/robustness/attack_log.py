@@ -15,36 +15,49 @@ class AttackLog:
     Args:
         path: path of the file, or `None` for no file.
         settings: dict, what the results depend on.
-        answer: list of float, what the model says of the first text, by which another
-            model is told.
+        answers: list of lists of float, what the model says of the first texts, by
+            which another model is told.
     """
 
     def __init__(
-        self, path: Any, settings: dict[str, Any], answer: list[float]
+        self, path: Any, settings: dict[str, Any], answers: list[list[float]]
     ) -> None:
         self.path = None if path is None else pathlib.Path(path)
         self.examples: dict[int, dict[str, Any]] = {}
         if self.path is None:
             return
-        lines = _whole_lines(self.path)
+        header = json.loads(json.dumps({**settings, "answers": answers}))
+        content = self.path.read_bytes() if self.path.exists() else b""
+        whole = content[: content.rfind(b"\n") + 1]
+        lines = _parsed(whole, self.path)
+        if lines:
+            self._check(lines[0], header)
+        elif not _line(header).startswith(content):
+            self._refuse(header, content[:80])
+        if whole != content:  # a line that was cut off
+            self.path.write_bytes(whole)
         if not lines:
-            _append(self.path, {**settings, "answer": answer})
-        else:
-            self._check(lines[0], settings, answer)
+            _append(self.path, header)
         self.examples = {example["index"]: example for example in lines[1:]}
 
-    def _check(self, first: Any, settings: dict, answer: list[float]) -> None:
-        was = first.pop("answer", []) if isinstance(first, dict) else []
-        if first != json.loads(json.dumps(settings)):
-            raise ValueError(
-                f"Argument `log` must be a new file, or of the settings {settings}. "
-                f"Received: {self.path} with {first}"
-            )
-        if np.shape(was) != np.shape(answer) or not np.allclose(was, answer, atol=1e-3):
+    def _check(self, found: Any, header: dict[str, Any]) -> None:
+        was = found.pop("answers", []) if isinstance(found, dict) else []
+        settings = {name: x for name, x in header.items() if name != "answers"}
+        if found != settings:
+            self._refuse(settings, found)
+        answers = header["answers"]
+        same = np.shape(was) == np.shape(answers)
+        if not same or not np.allclose(was, answers, rtol=0.0, atol=1e-4):
             raise ValueError(
                 "Argument `log` must be a new file, or of the same model, which says "
-                f"{answer} of the first text. Received: {self.path} with {was}"
+                f"{answers} of the first texts. Received: {self.path} with {was}"
             )
+
+    def _refuse(self, settings, found):
+        raise ValueError(
+            f"Argument `log` must be a new file, or of the settings {settings}. "
+            f"Received: {self.path} with {found!r}"
+        )
 
     def find(self, key: dict[str, Any]) -> dict[str, Any] | None:
         """The example of a key, or `None` if it was not attacked yet."""
@@ -67,19 +80,19 @@ def plain(text: Text) -> str | list[str]:
     return text if isinstance(text, str) else list(text)
 
 
+def _line(line):
+    return (json.dumps(line) + "\n").encode()
+
+
 def _append(path, line):
-    with path.open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps(line) + "\n")
+    with path.open("ab") as stream:
+        stream.write(_line(line))
 
 
-def _whole_lines(path):
-    """What the lines hold; one that was cut off is removed from the file."""
-    text = path.read_text("utf-8", "replace") if path.exists() else ""
-    whole = text[: text.rfind("\n") + 1]
-    if whole != text:
-        path.write_text(whole, "utf-8")
+def _parsed(content, path):
+    """What lines of bytes hold."""
     try:
-        return [json.loads(line) for line in whole.splitlines()]
+        return [json.loads(line) for line in content.splitlines()]
     except ValueError as error:
         raise ValueError(
             f"Argument `log` must be a file of JSON lines. Received: {path}, {error}"

@@ -1,5 +1,7 @@
 """The attacks: edits of characters, and swaps for neighbouring words."""
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -77,18 +79,16 @@ class WordSwapAttack(WordAttack):
                 f"{type(neighbors)}"
             )
         checks.positive_integer("max_neighbors", max_neighbors)
-        self.neighbors, self.max_neighbors = neighbors, max_neighbors
+        self.neighbors = {
+            word.lower(): _checked(word, near) for word, near in neighbors.items()
+        }
+        self.max_neighbors = int(max_neighbors)
         self.part_of_speech = part_of_speech
 
     def candidates(self, words: list[str], number: int, rng: Any) -> list[str]:
         word = words[number]
         found = self.neighbors.get(word.lower(), ())
-        if isinstance(found, str):
-            raise TypeError(
-                "Argument `neighbors` must map words to sequences of words. Received: "
-                f"{found!r} for {word.lower()!r}"
-            )
-        near = [each for each in found if each != word.lower()]
+        near = [each for each in found if each.lower() != word.lower()]
         near = [_cased(each, word) for each in near[: self.max_neighbors]]
         if self.part_of_speech is None or not near:
             return near
@@ -102,13 +102,27 @@ class WordSwapAttack(WordAttack):
             == tag
         ]
 
+    def _digest(self):
+        text = json.dumps(sorted((w, list(x)) for w, x in self.neighbors.items()))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
     def settings(self) -> dict[str, Any]:
         own = {
-            "neighbors": len(self.neighbors),
+            "neighbors": self._digest(),
             "max_neighbors": self.max_neighbors,
             "part_of_speech": self.part_of_speech is not None,
         }
         return super().settings() | own
+
+
+def _checked(word, near):
+    texts = isinstance(near, Sequence) and not isinstance(near, str)
+    if not texts or not all(isinstance(each, str) and each for each in near):
+        raise TypeError(
+            "Argument `neighbors` must map words to sequences of words. Received: "
+            f"{near!r} for {word!r}"
+        )
+    return near
 
 
 def _drawn(rng, places):

@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_align.robustness import small_batches
 from keras_align.robustness.worded_text import Text
+from keras_align.validation import checks
 
 
 class EncoderSimilarity:
@@ -43,17 +44,29 @@ class EncoderSimilarity:
             preprocessor: callable from a list of str to the inputs of the backbone.
             batch_size: int. Defaults to `32`.
         """
+        checks.positive_integer("batch_size", batch_size)
+        inputs = backbone.input
+        if not isinstance(inputs, dict) or "padding_mask" not in inputs:
+            raise ValueError(
+                'Argument `backbone` must have an input "padding_mask" of the shape '
+                f"(B, T). Received: {backbone.name} with {inputs}"
+            )
         outputs = backbone.output
         tokens = outputs["sequence_output"] if isinstance(outputs, dict) else outputs
-        mask = ops.expand_dims(ops.cast(backbone.input["padding_mask"], "float32"), -1)
+        if len(tokens.shape) != 3:
+            raise ValueError(
+                "Argument `backbone` must have outputs of the shape (B, T, E). "
+                f"Received: {backbone.name} with {tokens.shape}"
+            )
+        mask = ops.expand_dims(ops.cast(inputs["padding_mask"], "float32"), -1)
         total = ops.sum(ops.cast(tokens, "float32") * mask, axis=1)
         mean = total / ops.maximum(ops.sum(mask, axis=1), 1.0)
-        network = keras.Model(backbone.input, mean)
+        network = keras.Model(inputs, mean)
 
         def encode(texts):
             batches = small_batches.in_batches(texts, batch_size)
-            inputs = (small_batches.arrays(preprocessor(each)) for each in batches)
-            cut = map(small_batches.cut_padding, inputs)
+            arrays = (small_batches.arrays(preprocessor(each)) for each in batches)
+            cut = map(small_batches.cut_padding, arrays)
             found = [network.predict_on_batch(each) for each in cut]
             return np.concatenate(found)[: len(texts)]
 

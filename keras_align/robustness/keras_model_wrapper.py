@@ -47,6 +47,10 @@ class KerasModelWrapper:
         from_logits: bool = True,
         batch_size: int = 32,
     ) -> None:
+        if not isinstance(model, keras.Model):
+            raise TypeError(
+                f"Argument `model` must be a keras.Model. Received: model={model!r}"
+            )
         checks.positive_integer("batch_size", batch_size)
         self.model, self.preprocessor = model, preprocessor
         own = getattr(model, "preprocessor", None)
@@ -59,9 +63,14 @@ class KerasModelWrapper:
 
     def __call__(self, texts: list[Text]) -> np.ndarray:
         """Returns the probabilities `(n, C)` of texts, or of tuples of them."""
-        texts = list(texts)
-        if not texts:
-            raise ValueError("Argument `texts` must have one text or more.")
+        single = isinstance(texts, str)
+        texts = [] if single else list(texts)
+        parts = {0 if isinstance(x, str) else len(x) for x in texts if _is_text(x)}
+        if len(parts) != 1 or not all(map(_is_text, texts)):
+            raise ValueError(
+                "Argument `texts` must be a list of str, or of tuples of equally many, "
+                f"one or more. Received: texts={texts!r:.80}"
+            )
         batches = small_batches.in_batches(texts, self.batch_size)
         found = [self._probabilities(batch) for batch in batches]
         return np.concatenate(found)[: len(texts)]
@@ -86,3 +95,9 @@ class KerasModelWrapper:
         if not self.from_logits:
             return outputs
         return ops.convert_to_numpy(ops.softmax(outputs, axis=-1))
+
+
+def _is_text(text):
+    if isinstance(text, tuple | list):
+        return bool(text) and all(isinstance(each, str) for each in text)
+    return isinstance(text, str)

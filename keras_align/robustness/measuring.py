@@ -14,6 +14,7 @@ from keras_align.robustness.worded_text import Text
 from keras_align.validation import checks
 
 _QUANTILE = 1.959964  # of the normal distribution, for 95%
+_COMPARED = 16  # texts by which a log tells another model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,14 +119,12 @@ def measure_robustness(
     2 texts: accuracy 100.0%, under attack 50.0%; failed attacks 50.0% [9.5%, 90.5%]
     """
     checks.count("seed", seed)
-    if len(texts) != len(labels) or not len(texts):
-        raise ValueError(
-            "Arguments `texts` and `labels` must be equally many, one or more. "
-            f"Received: {len(texts)} texts, {len(labels)} labels"
-        )
-    settings = {**attack.settings(), "seed": seed}
+    _check_texts(texts, labels)
     predict = KerasModelWrapper(model) if isinstance(model, keras.Model) else model
-    done = AttackLog(log, settings, _answer(predict, texts[0]))
+    answers = np.asarray(predict(list(texts[:_COMPARED])), "float64")
+    labels = _checked_labels(labels, answers)
+    settings = {**attack.settings(), "seed": int(seed)}
+    done = AttackLog(log, settings, answers.round(6).tolist())
     progress = keras.utils.Progbar(len(texts), verbose=verbose)
     examples = []
     for index, (text, label) in enumerate(zip(texts, labels, strict=True)):
@@ -142,7 +141,25 @@ def measure_robustness(
     return Robustness(examples)
 
 
-def _answer(predict, text):
-    """The probabilities of a text, as JSON holds them."""
-    (probabilities,) = np.asarray(predict([text]), "float64")
-    return probabilities.round(6).tolist()
+def _check_texts(texts, labels):
+    if isinstance(texts, str) or len(texts) != len(labels) or not len(texts):
+        raise ValueError(
+            "Arguments `texts` and `labels` must be sequences, equally many, one or "
+            f"more. Received: {texts!r:.80}, {labels!r:.80}"
+        )
+
+
+def _checked_labels(labels, answers):
+    """The labels as int, if they are classes of the model."""
+    if answers.ndim != 2 or not np.isfinite(answers).all():
+        raise ValueError(
+            "Argument `model` must give finite probabilities of the shape (n, C). "
+            f"Received: {answers}"
+        )
+    classes, found = answers.shape[1], np.asarray(labels)
+    numbers = found.ndim == 1 and found.dtype.kind in "biuf"
+    if not numbers or not np.isin(found, np.arange(classes)).all():
+        raise ValueError(
+            f"Argument `labels` must be integers in [0, {classes}). Received: {labels}"
+        )
+    return found.astype(int).tolist()

@@ -74,11 +74,19 @@ class WordAttack(abc.ABC):
                 "Argument `stop_words` must be an iterable of words. Received: "
                 f"stop_words={stop_words!r}"
             )
-        if not (parts is None or _are_integers(parts)):
+        if not (parts is None or _are_numbers(parts)):
             raise TypeError(
-                f"Argument `parts` must be a tuple of int. Received: parts={parts!r}"
+                "Argument `parts` must be a tuple of int >= 0, one or more. Received: "
+                f"parts={parts!r}"
             )
-        self.max_perturbed, self.stop_words = max_perturbed, frozenset(stop_words)
+        if similarity is not None and not callable(similarity):
+            raise TypeError(
+                "Argument `similarity` must be a callable or None. Received: "
+                f"similarity={similarity!r}"
+            )
+        checks.fraction("min_similarity", min_similarity)
+        self.max_perturbed = float(max_perturbed)
+        self.stop_words = frozenset(stop_words)
         self.similarity, self.min_similarity = similarity, min_similarity
         self.parts = parts
 
@@ -122,13 +130,13 @@ class WordAttack(abc.ABC):
             return search.end("skipped")
         words = search.text.words
         numbers = [n for n in range(len(words)) if self._may_change(search.text, n)]
-        most = int(self.max_perturbed * len(words))
+        most = int(self.max_perturbed * len(words) + 1e-9)
         if not most:
             return search.end("failed")
         for number in search.by_importance(numbers):
             if search.changed >= most:
                 break
-            new = self.candidates(search.text.words, number, rng)
+            new = self.candidates(search.text.words, number, rng) or []
             if self._step(search, number, new, text):
                 return search.end("succeeded")
         return search.end("failed")
@@ -149,8 +157,9 @@ class WordAttack(abc.ABC):
         return search.take_best(texts, similar)
 
 
-def _are_integers(parts):
-    return isinstance(parts, tuple | list) and all(isinstance(x, int) for x in parts)
+def _are_numbers(parts):
+    numbers = isinstance(parts, tuple | list) and len(parts)
+    return numbers and all(isinstance(x, int) and x >= 0 for x in parts)
 
 
 class _Search:
@@ -164,7 +173,14 @@ class _Search:
 
     def _ask(self, texts):
         self.queries += len(texts)
-        return np.asarray(self.predict([each.text for each in texts]))
+        found = np.asarray(self.predict([each.text for each in texts]))
+        shape = len(texts), found.shape[-1] if found.ndim else 0
+        if found.shape != shape or self.label >= shape[1] or np.isnan(found).any():
+            raise ValueError(
+                f"The model must give probabilities of the shape ({len(texts)}, C), "
+                f"C > {self.label}, without NaN. Received: shape {found.shape}"
+            )
+        return found
 
     def _now(self, probabilities):
         self.predicted = int(np.argmax(probabilities))

@@ -1,5 +1,6 @@
 """Batches of samples of like lengths, cut behind the longest."""
 
+import bisect
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +15,8 @@ NOWHERE = 2**31 - 1  # where inputs are cut that keep their padding
 
 def end_of(longest: int, buckets: Sequence[int]) -> int:
     """Where inputs are cut whose longest sample has a length."""
-    return next((each for each in buckets if each >= longest), NOWHERE)
+    place = bisect.bisect_left(buckets, longest)
+    return buckets[place] if place < len(buckets) else NOWHERE
 
 
 def all_buckets(buckets: Sequence[int] | None, lengths: Any) -> Sequence[int]:
@@ -26,6 +28,11 @@ def all_buckets(buckets: Sequence[int] | None, lengths: Any) -> Sequence[int]:
         raise ValueError(
             f"Argument `buckets` needs `lengths`. Received: buckets={buckets}"
         )
+    if isinstance(buckets, int):
+        raise TypeError(
+            f"Argument `buckets` must be a sequence of int. Received: {buckets}"
+        )
+    buckets = list(buckets)
     for each in buckets:
         checks.positive_integer("buckets", each)
     return sorted(buckets)
@@ -42,15 +49,19 @@ def token_axis(inputs: Any) -> int:
 def cut(batch: Any, tokens: int, end: Any) -> tuple:
     """A batch whose tokens end at `end`.
 
-    Inputs are cut whose second axis has the size `tokens`, and integer targets.
+    Arrays are cut whose second axis has the size `tokens`: integers, and inputs with
+    more axes.
     """
-
-    def of_inputs(array):
-        return array[:, :end] if tuple(array.shape[1:2]) == (tokens,) else array
 
     def of_targets(array):
         kind = np.dtype(getattr(array.dtype, "as_numpy_dtype", array.dtype)).kind
-        return of_inputs(array) if kind in "biu" else array
+        has_tokens = tuple(array.shape[1:2]) == (tokens,) and kind in "biu"
+        return array[:, :end] if has_tokens else array
+
+    def of_inputs(array):
+        if len(array.shape) == 2:
+            return of_targets(array)
+        return array[:, :end] if tuple(array.shape[1:2]) == (tokens,) else array
 
     inputs, *targets = batch
     cut_targets = (tree.map_structure(of_targets, each) for each in targets)

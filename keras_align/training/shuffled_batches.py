@@ -36,9 +36,10 @@ class ShuffledBatches(keras.utils.PyDataset):
             arrays. Defaults to `True`.
         lengths: integer array `(n,)`, the tokens of each sample in front of its
             padding. Where it shuffles, batches then have samples of like lengths.
-            Inputs, and integer targets, whose second axis is that of the tokens are
-            cut behind the longest. On TensorFlow pass `as_dataset()` to `fit`, whose
-            lengths may vary. Defaults to `None`.
+            Token ids, masks, embeddings and integer targets are cut behind the
+            longest: what has as many places along its second axis as the ids. On
+            TensorFlow pass `as_dataset()` to `fit`, whose lengths may vary. Defaults
+            to `None`.
         buckets: sequence of int, the lengths to which inputs are cut, the next larger
             one each; XLA compiles once for each of them. Longer batches keep their
             padding. Defaults to the multiples of 8.
@@ -153,9 +154,10 @@ class ShuffledBatches(keras.utils.PyDataset):
 
     def _checked(self, lengths):
         lengths = np.asarray(lengths)
-        if lengths.shape != (self._samples,) or lengths.dtype.kind not in "iu":
+        right = lengths.shape == (self._samples,) and lengths.dtype.kind in "iu"
+        if not right or lengths.min(initial=0) < 0:
             raise ValueError(
-                f"Argument `lengths` must be {self._samples} integers. Received: "
+                f"Argument `lengths` must be {self._samples} integers >= 0. Received: "
                 f"lengths={lengths!r}"
             )
         return lengths
@@ -234,7 +236,7 @@ def _check_sizes(batch_size, num_shards, shard_index):
 
 
 def _arrays(name, data):
-    arrays = tree.map_structure(np.asarray, data)
+    arrays = tree.map_structure(np.asarray, tree.lists_to_tuples(data))
     if not all(each.ndim for each in tree.flatten(arrays)):
         raise ValueError(
             f"Argument `{name}` must be of arrays with the samples along the first "

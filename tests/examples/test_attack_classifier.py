@@ -48,5 +48,5 @@ def test_methods_are_attacked_in_pairs(tiny_preset, tmp_path, monkeypatch, capsy
 def test_neighbours_that_are_none(tmp_path):
     file = tmp_path / "near.json"
     file.write_text("[1]")
-    with pytest.raises(ValueError, match="must map words to lists"):
+    with pytest.raises(ValueError, match="near.json to hold a dict in JSON"):
         example.load_attacks(file)

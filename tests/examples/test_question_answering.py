@@ -180,8 +180,13 @@ def test_questions_are_read(tmp_path):
         assert (each.span is None) == (not each.answers)
         assert not each.span or TEXT[slice(*each.span)] == each.answers[0]
     assert squad_data.read(file, 2) == found[:2]
-    file.write_text("{}")
-    with pytest.raises(ValueError, match="form of SQuAD's files.*data"):
+    moved = file.read_text().replace('"answer_start": ', '"answer_start": 9')
+    for content in ("{}", "[1]", '{"data": [{"paragraphs": [1]}]}', moved):
+        file.write_text(content)
+        with pytest.raises(ValueError, match="form of SQuAD's files"):
+            squad_data.read(file)
+    file.write_bytes(b"\xff")
+    with pytest.raises(ValueError, match="dev-v2.0.json to hold text in UTF-8"):
         squad_data.read(file)
     with pytest.raises(ValueError, match="train-v1.1.json in the folder"):
         squad_data.find(tmp_path, "train-v1.1.json")

@@ -106,6 +106,36 @@ def test_a_task_without_files(tmp_path):
         glue.main(["--data-dir", str(tmp_path), "--tasks", "CoLA"])
 
 
+def test_numbers_are_names_of_classes_where_they_can_be(tmp_path):
+    file = write(tmp_path / "a.tsv", ("sentence", "label"), [("a", 1), ("b", 1)])
+    assert domains.read(file, ["1", "2"])[0].labels.tolist() == [0, 0]
+    assert domains.read(file, ["bad", "good"])[0].labels.tolist() == [1, 1]
+
+
+def test_domains_of_other_columns(tmp_path):
+    train = write(tmp_path / "a.tsv", PAIR, pairs(8, "ab"))
+    other = write(tmp_path / "b.tsv", ("sentence", "label"), [("a", "a"), ("b", "b")])
+    with pytest.raises(ValueError, match=r"of 2 column\(s\) for there"):
+        domains.task("here", train, train, {"there": other})
+
+
+def test_more_tokens_than_the_preset_takes(tiny_preset):
+    settings = finetuning.Settings(tiny_preset, sequence_length=64)
+    with pytest.raises(ValueError, match="--sequence-length must be at most the 32"):
+        finetuning.build(settings, 2, seed=0)
+
+
+def test_presets_of_one_name_are_told_apart(tmp_path):
+    names = set()
+    for number in (1, 2):
+        folder = tmp_path / str(number) / "preset"
+        folder.mkdir(parents=True)
+        (folder / "weights").write_text(str(number))
+        names.add(kept_runs.named(str(folder)))
+    assert len(names) == 2 and all(name.startswith("preset-") for name in names)
+    assert kept_runs.named("bert_tiny_en_uncased") == "bert_tiny_en_uncased"
+
+
 def test_one_domain_is_cut_in_half_and_others_are_whole(tmp_path):
     classes = ("contradiction", "entailment", "neutral")
     train = write(tmp_path / "a.txt", ("gold_label", *PAIR[:2]), [
@@ -136,8 +166,10 @@ def test_folds_have_their_rows(tmp_path):
     file = write(tmp_path / "all.tsv", CHOICES, choices(12))
     rows = {"train": [5, 1, 7, 3], "dev": [0], "test": [2, 4]}
     folds = tmp_path / "folds.json"
-    folds.write_text(json.dumps({"3": rows}))
-    with pytest.raises(ValueError, match=r'of the fold "0".*the folds \[\'3\'\]'):
+    folds.write_text(json.dumps({"3": rows, "4": rows | {"test": [5]}}))
+    with pytest.raises(ValueError, match="to be different integers"):
+        domains.fold("here", file, folds, 4)
+    with pytest.raises(ValueError, match=r'of the fold "0".*the folds \[\'3\''):
         domains.fold("here", file, folds, 0)
     task = domains.fold("here", file, folds, 3)
     wanted = choices(12)

@@ -162,7 +162,7 @@ def test_a_run_that_was_interrupted_goes_on(tmp_path):
         return classifier(texts)
 
     never = measure_robustness(counting, TEXTS, LABELS, attack, log=log, verbose=0)
-    assert never == expected and asked == TEXTS[:1]
+    assert never == expected and asked == TEXTS
     with pytest.raises(ValueError, match=r"of the same model.* \[0.1"):
         measure_robustness(
             lambda texts: 1.0 - classifier(texts), TEXTS, LABELS, attack, log=log
@@ -223,7 +223,7 @@ def test_wrong_arguments():
         WordSwapAttack(["good"])
     with pytest.raises(ValueError, match="`max_perturbed`"):
         CharacterAttack(max_perturbed=0.0)
-    with pytest.raises(ValueError, match="2 texts, 1 labels"):
+    with pytest.raises(ValueError, match=r"one or more. Received: \['a', 'b'\], \[1\]"):
         measure_robustness(classifier, ["a", "b"], [1], CharacterAttack())
 
 
@@ -267,6 +267,52 @@ def test_similarity_of_a_backbone_is_that_of_its_mean_outputs():
     found = similarity(texts[0], texts)
     np.testing.assert_allclose(found, unit @ unit[0], atol=1e-5)
     assert found[0] > found[1] + 1e-3
+
+
+@pytest.mark.parametrize("content", ["{}", "{}\n", '{"my": 1}\nmore', "\x00\n"])
+def test_a_file_that_is_no_log_is_kept(tmp_path, content):
+    file = tmp_path / "mine.json"
+    file.write_text(content)
+    with pytest.raises(ValueError, match="`log` must be"):
+        measure_robustness(
+            classifier, TEXTS, LABELS, CharacterAttack(), log=file, verbose=0
+        )
+    assert file.read_text() == content
+
+
+def test_a_header_that_was_cut_off_is_written_again(tmp_path):
+    log, options = tmp_path / "log", {"verbose": 0}
+    attack = CharacterAttack(max_perturbed=np.float32(0.5))
+    first = measure_robustness(classifier, TEXTS, LABELS, attack, log=log, **options)
+    whole = log.read_text()
+    log.write_text(whole[:30])
+    seed = np.int64(0)
+    again = measure_robustness(classifier, TEXTS, LABELS, attack, seed, log, **options)
+    assert again == first and log.read_text() == whole
+
+
+def test_other_neighbours_are_other_settings():
+    one, two = WordSwapAttack({"good": ["bad"]}), WordSwapAttack({"good": ["dull"]})
+    assert one.settings() != two.settings()
+    assert one.settings() == WordSwapAttack({"Good": ("bad",)}).settings()
+
+
+@pytest.mark.parametrize("labels", [[-1, 0, 0, 1, 0], [0.5] * 5, ["1"] * 5, [7] * 5])
+def test_labels_are_classes_of_the_model(labels):
+    with pytest.raises(ValueError, match=r"`labels` must be integers in \[0, 2\)"):
+        measure_robustness(classifier, TEXTS, labels, CharacterAttack())
+
+
+def test_a_model_that_says_no_number():
+    def diverged(texts):
+        return np.full((len(texts), 2), np.nan)
+
+    with pytest.raises(ValueError, match="`model` must give finite probabilities"):
+        measure_robustness(diverged, TEXTS, LABELS, CharacterAttack())
+    with pytest.raises(ValueError, match=r"of the shape \(1, C\), C > 1"):
+        attacked(CharacterAttack(), "good", predict=lambda texts: np.ones((1, 1)))
+    with pytest.raises(ValueError, match="`texts` and `labels` must be sequences"):
+        measure_robustness(classifier, "good", [1] * 4, CharacterAttack())
 
 
 def test_a_log_keeps_any_text(tmp_path):
@@ -325,7 +371,11 @@ def test_padding_is_kept_where_a_model_wants_one_length():
     [
         (lambda: CharacterAttack(stop_words="the"), "`stop_words` must be an iterable"),
         (lambda: CharacterAttack(parts=1), "`parts` must be a tuple of int"),
-        (lambda: attacked(WordSwapAttack({"good": "bad"}), "good"), "`neighbors` must"),
+        (lambda: CharacterAttack(parts=()), "`parts` must be a tuple of int"),
+        (lambda: CharacterAttack(similarity=0.5), "`similarity` must be a callable"),
+        (lambda: WordSwapAttack({"good": "bad"}), "`neighbors` must map .*'bad'"),
+        (lambda: WordSwapAttack({"good": [1]}), "`neighbors` must map .*1"),
+        (lambda: KerasModelWrapper(None), "`model` must be a keras.Model"),
     ],
 )
 def test_wrong_types_are_named(make, message):

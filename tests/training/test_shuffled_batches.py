@@ -152,7 +152,7 @@ def test_buckets_are_the_only_lengths():
 def test_only_what_has_the_tokens_is_cut():
     data = {
         "tokens": TOKENS["tokens"],
-        "features": np.ones((507, 64), "float32"),
+        "features": np.ones((507, 32), "float32"),
         "embedded": np.ones((507, 32, 3), "float32"),
     }
     targets = {"tags": TOKENS["tokens"], "scores": np.ones((507, 32), "float32")}
@@ -162,7 +162,7 @@ def test_only_what_has_the_tokens_is_cut():
         + (y["tags"].shape[1], y["scores"].shape[1])
         for x, y in batches
     }
-    assert found == {(16, 64, 16, 16, 32), (32, 64, 32, 32, 32)}
+    assert found == {(16, 32, 16, 16, 32), (32, 32, 32, 32, 32)}
     embedded = ShuffledBatches(data["embedded"], None, 8, lengths=LENGTHS, buckets=[31])
     assert {x.shape for (x,) in embedded} == {(8, 31, 3)}
 
