@@ -49,8 +49,8 @@ class AttackLog:
         same = np.shape(was) == np.shape(answers)
         if not same or not np.allclose(was, answers, rtol=0.0, atol=1e-4):
             raise ValueError(
-                "Argument `log` must be a new file, or of the same model, which says "
-                f"{answers} of the first texts. Received: {self.path} with {was}"
+                "Argument `log` must be a new file, or of the same model and texts, of "
+                f"the first of which it says {answers}. Received: {self.path} with {was}"
             )
 
     def _refuse(self, settings, found):

@@ -171,7 +171,7 @@ def test_a_run_that_was_interrupted_goes_on(tmp_path):
         options = {"attack": attack, "log": log, "verbose": 0} | change
         with pytest.raises(ValueError, match="`log` must be a new file"):
             measure_robustness(classifier, TEXTS, LABELS, **options)
-    with pytest.raises(ValueError, match="the same texts"):
+    with pytest.raises(ValueError, match="the same model and texts"):
         measure_robustness(
             classifier, [TEXTS[0], "other", *TEXTS[2:]], LABELS, attack, log=log
         )
