@@ -28,18 +28,22 @@ def positive(text):
 
 def add_comparison_options(add, seeds):
     """Adds to a parser on what methods are compared, and how they are trained."""
-    add("--weight", type=float, help="of the alignment loss; None: the library's own")
+    add_repetitions(add, seeds)
     of_classes = [x for x, layout in glue_tasks.TASKS.items() if layout.has_classes]
     add("--task", choices=["movies", *of_classes], default="movies")
     add("--data-dir", type=pathlib.Path, help="folder of the GLUE task's files")
     add_training_options(add)
-    add("--seeds", type=positive, default=seeds, help="runs of each method")
     add("--sequence-length", type=positive, help="tokens; None: suits the sentences")
 
 
 def add_methods(add, seeds, compared="soft,ct"):
     """Adds to a parser which methods are compared."""
     add("--compare", default=compared, help=f"of {', '.join(methods.METHODS)}")
+    add_repetitions(add, seeds)
+
+
+def add_repetitions(add, seeds):
+    """Adds to a parser how strong alignments are, and how often methods run."""
     add("--weight", type=float, help="of the alignment loss; None: the library's own")
     add("--seeds", type=positive, default=seeds, help="runs of each method")
 

@@ -50,7 +50,8 @@ class AttackLog:
         if not same or not np.allclose(was, answers, rtol=0.0, atol=1e-4):
             raise ValueError(
                 "Argument `log` must be a new file, or of the same model and texts, of "
-                f"the first of which it says {answers}. Received: {self.path} with {was}"
+                f"the first of which it says {answers}. Received: {self.path} with "
+                f"{was}"
             )
 
     def _refuse(self, settings, found):
