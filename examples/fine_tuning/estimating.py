@@ -38,6 +38,18 @@ def estimate_seconds(task, settings, methods, seeds):
     return SECONDS_ONCE + methods * of_method
 
 
+def announce(task, settings, methods, seeds):
+    """Says on what is going to be trained, how often, and how long it will take."""
+    seconds = estimate_seconds(task, settings, methods, seeds)
+    print(
+        f"{task.name}: {methods * seeds} runs on {len(settings.sentences(task))} "
+        f"sentences of up to {settings.sequence_length} tokens, {settings.epochs} "
+        f"epoch(s), learning rate {settings.learning_rate:g}. From the beginning, on "
+        f"this machine, that takes about {max(seconds / 60, 1):.0f} minutes.",
+        flush=True,
+    )
+
+
 def matrix_product_speed(size=1024, repetitions=20):
     """Measures floating-point operations per second."""
     matrix = keras.random.normal((size, size))

@@ -27,6 +27,7 @@ import quiet_tensorflow
 quiet_tensorflow.load()
 
 import command_line
+import estimating
 import fetching
 import finetuning
 import freed_memory
@@ -105,11 +106,11 @@ def main(arguments=None):
         runs = kept_runs.open_runs(options.output / "runs.csv")
         for name, task in tasks.items():
             settings = choose_settings(task, name, options)
-            trained = len(settings.sentences(task))
-            print(f"\n{name}: {trained} sentences, {kept_runs.described(settings)}")
             compared = methods_of(task, options.methods)
             if not compared:
                 continue
+            print(f"\n{kept_runs.described(settings)}")
+            estimating.announce(task, settings, len(compared), options.seeds)
             of_task = kept_runs.compare(task, compared, settings, options.seeds, runs)
             found.append(of_task)
             print(f"\n{kept_runs.text(of_task)}", flush=True)
