@@ -212,7 +212,7 @@ def compile_model(model, settings, steps, label_smoothing=0.0, loss=None):
     model.compile(
         optimizer=optimizer,
         loss=loss or cross_entropy,
-        metrics=None if loss else metrics,
+        metrics=[] if loss else metrics,  # `None` would keep those of keras-hub
         jit_compile=settings.jit_compile,
     )
 
