@@ -181,9 +181,15 @@ def lengths(inputs):
 
 
 def targets(task, sentences):
-    """Returns what a model is to predict: one-hot classes, or one number each."""
+    """Returns what a model is to predict: one-hot classes, or one number each.
+
+    Numbers are those of the labels of training with mean 0 and deviation 1: a new head
+    begins there, and correlations stay.
+    """
     if task.is_regression:
-        return sentences.labels[:, None].astype("float32")
+        mean, deviation = task.train.labels.mean(), task.train.labels.std()
+        numbers = (sentences.labels - mean) / max(deviation, 1e-6)
+        return numbers[:, None].astype("float32")
     return np.eye(len(task.classes), dtype="float32")[sentences.labels]
 
 

@@ -101,6 +101,16 @@ def test_wrong_options_of_glue(arguments, message, capsys):
     assert message.replace("\\", "") in capsys.readouterr().err
 
 
+def test_numbers_to_predict_have_the_mean_0_and_the_deviation_1():
+    numbers = np.array([0.0, 2.5, 5.0, 1.5], "float32")
+    train = sentences.Sentences((["a"] * 4,), numbers)
+    task = sentences.Task("numbers", [], train, train, {"all": train})
+    found = finetuning.targets(task, train)
+    assert found.shape == (4, 1) and found.dtype == "float32"
+    np.testing.assert_allclose([found.mean(), found.std()], [0.0, 1.0], atol=1e-6)
+    assert np.corrcoef(found[:, 0], numbers)[0, 1] == pytest.approx(1.0)
+
+
 def test_a_task_without_files(tmp_path):
     with pytest.raises(SystemExit, match="error: Expected one of .* task CoLA"):
         glue.main(["--data-dir", str(tmp_path), "--tasks", "CoLA"])
