@@ -7,6 +7,7 @@ about 20 people from -4 (extremely negative) to 4 (extremely positive).
 """
 
 import dataclasses
+import functools
 import hashlib
 import html
 import itertools
@@ -108,8 +109,9 @@ class Task:
                 )
         return self
 
+    @functools.cached_property
     def digest(self):
-        """Returns a short text that other sentences or labels change."""
+        """A short text that other sentences or labels change."""
         return digest(dataclasses.asdict(self))
 
     @property

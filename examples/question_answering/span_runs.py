@@ -1,6 +1,7 @@
 """Fine-tuning that finds answers in texts, one run for every seed."""
 
 import dataclasses
+import functools
 
 import answers
 import finetuning
@@ -34,8 +35,9 @@ class SpanTask:
     tests: dict
     stride: int = 128
 
+    @functools.cached_property
     def digest(self):
-        """Returns a short text that other questions or windows change."""
+        """A short text that other questions or windows change."""
         return sentences.digest(dataclasses.asdict(self))
 
 

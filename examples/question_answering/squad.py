@@ -7,7 +7,7 @@ reads the official files of SQuAD v1.1 (train-v1.1.json, dev-v1.1.json; plain or
 of `--compare`, in pairs that share the seed, and tests on the development set by exact
 match and F1. Long texts are cut into windows. Settings are by default those with which
 the paper fine-tunes ALBERT. With `--version 2.0` also questions without an answer are
-trained on and tested, without and with the threshold that is best for F1; and with
+trained on and tested, with the threshold 0 and with the best ones; and with
 `--also-test dev-v2.0.json` a model of version 1.1 is tested on them as well.
 
     python examples/question_answering/squad.py --data-dir squad --train-size 10000 \

@@ -98,25 +98,20 @@ class Windows:
         self.length, self.stride = sequence_length, stride
         self.texts = [self._text(text) for text in texts]
         asked = self._tokenize(list(questions))
-        self.windows, segments = [], []
+        self.windows, self.begins, segments = [], [], []
         for number, (question, text) in enumerate(zip(asked, self.texts, strict=True)):
             question = question[: min(_LONGEST_QUESTION, self.length // 2)]
             for begin, tokens in self._cut(question, text):
                 segments.append((question, tokens))
                 pieces = text.pieces[begin : begin + len(tokens)]
-                self.windows.append((number, begin, pieces))
+                self.windows.append(Window(number, self._before(question), pieces))
+                self.begins.append(begin)
         self.inputs = self._pack(segments)
-        self.begins = [begin for _, begin, _ in self.windows]
-        self.windows = [
-            Window(number, int(end) - self._closing - len(pieces), pieces)
-            for (number, _, pieces), end in zip(
-                self.windows, self.inputs["padding_mask"].sum(-1), strict=True
-            )
-        ]
 
-    @property
-    def _closing(self):
-        return len(self.packer.end_value)
+    def _before(self, question):
+        """How many tokens a row has in front of the text."""
+        packer = self.packer
+        return len(packer.start_value) + len(question) + len(packer.sep_value)
 
     def _text(self, text):
         if text not in self._known:
@@ -131,9 +126,7 @@ class Windows:
 
     def _cut(self, question, text):
         """Yields the first token and the tokens of each window of a text."""
-        packer = self.packer
-        marks = len(packer.start_value) + len(packer.sep_value) + self._closing
-        room = self.length - marks - len(question)
+        room = self.length - self._before(question) - len(self.packer.end_value)
         if room < 1:
             raise ValueError(
                 "Argument `sequence_length` must leave room for the text beside a "

@@ -211,7 +211,7 @@ def attacking(task, attack, name, count):
         )
         return {key: getattr(found, key) for key in TITLES}
 
-    data = sentences.digest([task.digest(), attack.settings()])
+    data = sentences.digest([task.digest, attack.settings()])
     return Measure(name, data, measure)
 
 
@@ -223,7 +223,7 @@ def testing(task, file):
         predict = robustness.KerasModelWrapper(model)
         return {"accuracy": attacks_by_people.accuracy(predict, test)}
 
-    data = sentences.digest([task.digest(), *test.columns, test.labels])
+    data = sentences.digest([task.digest, *test.columns, test.labels])
     return Measure(file.name, data, measure)
 
 
