@@ -1,6 +1,13 @@
 """Keras attention whose keys and queries follow the same distribution."""
 
-from keras_align import divergences, models, robustness, training, visualization
+from keras_align import (
+    divergences,
+    models,
+    reports,
+    robustness,
+    training,
+    visualization,
+)
 from keras_align.adapters import AttentionAdapter, register_attention
 from keras_align.alignments import (
     AdversarialAlignment,
@@ -31,6 +38,7 @@ from keras_align.layers import (
 )
 from keras_align.matching import match_moments
 from keras_align.metrics import ExpectedCalibrationError, PAvPU, RiskCoverage
+from keras_align.reports import report
 
 __all__ = [
     "AdversarialAlignment",
@@ -61,6 +69,8 @@ __all__ = [
     "record_attention",
     "register_alignment",
     "register_attention",
+    "report",
+    "reports",
     "reverse_gradient",
     "robustness",
     "sample_predictions",

@@ -30,7 +30,7 @@ LEVELS = (
     {"layers"},
     {"conversion", "models"},
     {"diagnostics", "exporting", "robustness"},
-    {"callbacks", "matching", "visualization"},
+    {"callbacks", "matching", "reports", "visualization"},
 )
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
 MODULES = [
@@ -38,7 +38,7 @@ MODULES = [
 ]
 SOURCES = sorted(ROOT.rglob("*.py"))
 # Folders of tests for what is no folder of the package.
-OTHER_TESTS = {"examples", "support"}
+OTHER_TESTS = {"docs", "examples", "support"}
 # Tested through what calls them.
 WITHOUT_TESTS = {"validation"}
 

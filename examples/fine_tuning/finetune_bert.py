@@ -34,6 +34,7 @@ import freed_memory
 import methods
 import pictures
 import repeated_runs
+import report_page
 import tables
 import typos
 
@@ -69,32 +70,68 @@ def main(arguments=None):
     except (fetching.FetchError, OSError, ValueError) as error:
         sys.exit(f"error: {error}")
     announce(task, settings, options)
-    runs, before, snapshots = compare(task, settings, options)
-    print("\n" + tables.text(task, runs, settings))
-    tables.write(task, runs, options.output)
-    first = [run for run in runs if run["seed"] == 0]
-    pictures.draw(first, before, snapshots, options.output)
+    compared = Comparison(task, settings, options)
+    for number, method in enumerate(options.methods):
+        compared.run(method, number)
+    text = tables.text(task, compared.runs, settings)
+    print("\n" + text)
+    compared.write(text)
     minutes = (time.perf_counter() - begin) / 60
-    print(f"\nTable and pictures: {options.output}. It took {minutes:.1f} minutes.")
+    print(
+        f"\nTable, page and pictures: {options.output}. It took {minutes:.1f} minutes."
+    )
 
 
-def compare(task, settings, options):
-    """Returns all runs, and the `Snapshot`s before and after the first run of each."""
-    runs, before, snapshots = [], None, []
-    count = len(options.methods) * options.seeds
-    for method in options.methods:
-        repeated = repeated_runs.RepeatedRuns(task, method, settings)
-        before = before or pictures.snapshot(repeated.model, task, settings)
+class Comparison:
+    """All runs, and what the pictures and the page show of the first of each method.
+
+    Args:
+        task: A `sentences.Task`.
+        settings: `finetuning.Settings`.
+        options: What `parse_arguments` returned.
+    """
+
+    def __init__(self, task, settings, options):
+        self.task, self.settings, self.options = task, settings, options
+        self.runs, self.before, self.snapshots, self.examined = [], None, [], {}
+
+    def run(self, method, number):
+        """Fine-tunes for every seed by the method of this number."""
+        options = self.options
+        repeated = repeated_runs.RepeatedRuns(self.task, method, self.settings)
+        self.model = repeated.model
+        if number == 0:
+            self.before = pictures.snapshot(self.model, self.task, self.settings)
+            if len(options.methods) == 1:
+                self._examine("before training")
         for seed in range(options.seeds):
-            number = f"[{len(runs) + 1}/{count}]"
-            print(f"\n{number} {method.title}, seed {seed}", flush=True)
-            runs.append(repeated.run(seed))
+            done, count = len(self.runs), len(options.methods) * options.seeds
+            print(f"\n[{done + 1}/{count}] {method.title}, seed {seed}", flush=True)
+            self.runs.append(repeated.run(seed))
             if seed == 0:
-                measure = runs[-1]["measure"]
-                snapshots.append(
-                    pictures.snapshot(repeated.model, task, settings, measure)
-                )
-    return runs, before, snapshots
+                self._keep(method, self.runs[-1])
+
+    def _keep(self, method, run):
+        self.snapshots.append(
+            pictures.snapshot(self.model, self.task, self.settings, run["measure"])
+        )
+        if len(self.examined) < 2:
+            self._examine(method.title, run["tests"])
+
+    def _examine(self, title, tests=None):
+        self.examined[title] = report_page.examine(
+            self.model, self.task, self.settings, tests
+        )
+
+    def write(self, text):
+        """Writes tables, pictures and the page."""
+        folder = self.options.output
+        tables.write(self.task, self.runs, folder)
+        first = [run for run in self.runs if run["seed"] == 0]
+        pictures.draw(first, self.before, self.snapshots, folder)
+        report_page.write(
+            self.model, self.task, self.examined, self.settings, text, folder
+        )
 
 
 def announce(task, settings, options):

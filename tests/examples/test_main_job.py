@@ -134,6 +134,9 @@ def test_main_job_on_a_tiny_model(tmp_path, tiny_preset, capsys):
     assert tests == ["held out", "other.csv", "held out with typos"] * 4
     pictures = sorted(p.name for p in (tmp_path / "out").glob("*.png"))
     assert pictures == ["attention.png", "query_key.png", "reliability.png"]
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    for words in ("soft attention and alignment (mmd)", "other.csv", "total MMD"):
+        assert words in page
 
 
 def fetch_or_skip():

@@ -1,0 +1,115 @@
+"""Reading of the argument `data` of a report."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from keras import ops, tree
+
+ONE = "data"  # the title of data that were given without one
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Samples of one domain.
+
+    Attributes:
+        title: string.
+        inputs: nested structure of arrays, samples along the first axis.
+        labels: int array `(n,)`, or `None`.
+        shown: list of strings, how samples are shown, or `None` for their numbers.
+    """
+
+    title: str
+    inputs: Any
+    labels: np.ndarray | None
+    shown: list[str] | None
+
+    def first(self, count: int) -> Any:
+        """The inputs of the first samples."""
+        return tree.map_structure(lambda x: x[:count], self.inputs)
+
+
+def read(data: Any) -> list[DataSet]:
+    """Returns the data sets of `data`, as `report` describes them.
+
+    Args:
+        data: tuple `(inputs, labels)` or `(inputs, labels, shown)`, or a dictionary
+            from titles to such tuples.
+    """
+    if not isinstance(data, Mapping):
+        return [_read_one(ONE, data)]
+    if not data:
+        raise ValueError("Argument `data` must hold samples. Received: data={}")
+    return [_read_one(title, entry) for title, entry in data.items()]
+
+
+def _read_one(title, entry):
+    if not isinstance(entry, tuple) or len(entry) not in (2, 3):
+        raise ValueError(
+            "Argument `data` must be a tuple (inputs, labels) or (inputs, labels, "
+            "shown), or a dictionary from titles to such tuples; labels may be None. "
+            f"Received: {title!r}: {type(entry).__name__}"
+        )
+    inputs, labels, shown = (*entry, None)[:3]
+    inputs = _arrays(inputs)
+    sizes = {len(leaf) for leaf in tree.flatten(inputs)}
+    if len(sizes) != 1 or 0 in sizes:
+        raise ValueError(
+            "Argument `data` must hold arrays of equally many samples, at least one. "
+            f"Received: {title!r} with arrays of {sorted(sizes)} samples"
+        )
+    count = sizes.pop()
+    labels = None if labels is None else _labels(title, labels, count)
+    return DataSet(str(title), inputs, labels, _shown(title, shown, inputs, count))
+
+
+def _arrays(inputs):
+    """Inputs whose lists of strings are arrays."""
+    if _is_texts(inputs):
+        return np.array(inputs, dtype=object)
+    if isinstance(inputs, tuple) and all(map(_is_texts, inputs)):
+        return tuple(np.array(each, dtype=object) for each in inputs)
+    return tree.map_structure(
+        lambda x: x if hasattr(x, "shape") else np.asarray(x), inputs
+    )
+
+
+def _is_texts(inputs):
+    is_list = isinstance(inputs, list)
+    return is_list and bool(inputs) and all(isinstance(x, str) for x in inputs)
+
+
+def _labels(title, labels, count):
+    labels = np.asarray(ops.convert_to_numpy(labels))
+    if labels.ndim == 2 and labels.shape[1] > 1:  # one-hot
+        labels = labels.argmax(-1)
+    labels = labels.reshape(-1)
+    whole = labels.dtype.kind in "biuf" and np.all(labels == np.floor(labels))
+    if len(labels) != count or not whole or labels.min() < 0:
+        raise ValueError(
+            f"Argument `data` must hold {count} classes from 0 on, as integers or "
+            f"one-hot, as labels of {title!r}. Received: {labels}"
+        )
+    return labels.astype(int)
+
+
+def _shown(title, shown, inputs, count):
+    """How samples are shown: texts are shown by themselves."""
+    if shown is None:
+        leaves = tree.flatten(inputs)
+        if not all(np.asarray(leaf[:1]).dtype.kind in "OSU" for leaf in leaves):
+            return None
+        return [" | ".join(map(_text, row)) for row in zip(*leaves, strict=True)]
+    shown = list(map(str, shown))
+    if len(shown) != count:
+        raise ValueError(
+            f"Argument `data` must hold a text for each of the {count} samples of "
+            f"{title!r}. Received: {len(shown)} texts"
+        )
+    return shown
+
+
+def _text(value):
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

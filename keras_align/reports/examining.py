@@ -1,0 +1,161 @@
+"""What a report needs of one model, taken at one time."""
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_align.diagnostics.measuring import AlignmentMeasure, measure_alignment
+from keras_align.diagnostics.recording import records
+from keras_align.diagnostics.reporting import AlignmentReport, alignment_report
+from keras_align.reports import data_sets
+from keras_align.reports.answers import Answers, answer
+from keras_align.validation import checks
+
+POINTS = 250  # queries, and keys, of a head that are drawn
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What `examine` found of a model.
+
+    Attributes:
+        name: string, of the model.
+        layers: `AlignmentReport`.
+        measure: `AlignmentMeasure`, as keys and queries are.
+        matched: `AlignmentMeasure` that remains with matched moments.
+        points: dict from layer path to a pair of arrays `(tokens, N, H)`, a sample of
+            queries and of keys.
+        answers: dict from the title of a data set to its `Answers`.
+        facts: dict of strings, how the model was compiled and its precision.
+    """
+
+    name: str
+    layers: AlignmentReport
+    measure: AlignmentMeasure
+    matched: AlignmentMeasure
+    points: dict[str, tuple[np.ndarray, np.ndarray]]
+    answers: dict[str, Answers]
+    facts: dict[str, str]
+
+
+def examine(
+    model: keras.Model,
+    data: Any,
+    samples: int = 128,
+    from_logits: bool | None = None,
+    batch_size: int = 32,
+    seed: int = 0,
+) -> Examination:
+    """Takes from a model what a report needs, before the model changes.
+
+    `align_model` and `fit` change a model in place: examine it before, and give what
+    this returns to `report` as `before`.
+
+    Args:
+        model: `keras.Model` with attention that `align_model` can convert, plain or
+            aligned.
+        data: as in `report`.
+        samples: int > 0, how many samples of the first data set keys and queries are
+            measured on. Defaults to `128`.
+        from_logits: bool, whether the model returns logits, or `None`, the default:
+            outputs that sum to 1 are probabilities.
+        batch_size: int > 0. Defaults to `32`.
+        seed: int >= 0, of the samples of tokens. Defaults to `0`.
+
+    Returns:
+        An `Examination`. The model stays as it is.
+
+    Raises:
+        ValueError: if an argument is wrong, the model calls no attention layer, or its
+            outputs do not fit the labels.
+
+    Example:
+
+    >>> inputs = keras.Input((None, 16))
+    >>> x = keras.layers.MultiHeadAttention(2, 8, name="attention")(inputs, inputs)
+    >>> model = keras.Model(inputs, x)
+    >>> data = np.random.randn(4, 5, 16), None  # without labels
+    >>> keras_align.reports.examine(model, data).measure.values.shape
+    (1, 2)
+    """
+    _check(model, samples, from_logits, batch_size, seed)
+    sets = data_sets.read(data)
+    few = sets[0].first(samples)
+    answers = {
+        each.title: answer(model, each, batch_size, from_logits)
+        for each in sets
+        if each.labels is not None
+    }
+    options: dict[str, Any] = {"batch_size": batch_size, "seed": seed}
+    return Examination(
+        name=model.name,
+        layers=alignment_report(model),
+        measure=measure_alignment(model, few, **options),
+        matched=measure_alignment(model, few, matched=True, **options),
+        points=_points(model, few, batch_size, seed),
+        answers=answers,
+        facts=_facts(model),
+    )
+
+
+def versions() -> dict[str, str]:
+    """The versions that a result depends on, by name."""
+    import keras_align
+
+    backend = keras.backend.backend()
+    loaded = sys.modules.get(backend)
+    return {
+        "keras_align": keras_align.__version__,
+        "Keras": keras.__version__,
+        "backend": f"{backend} {getattr(loaded, '__version__', '')}".strip(),
+        "NumPy": np.__version__,
+        "Python": sys.version.split()[0],
+    }
+
+
+def _check(model, samples, from_logits, batch_size, seed):
+    if not isinstance(model, keras.Model):
+        raise ValueError(
+            f"Argument `model` must be a keras.Model. Received: model={model!r}"
+        )
+    checks.positive_integer("samples", samples)
+    checks.positive_integer("batch_size", batch_size)
+    checks.count("seed", seed)
+    if not (from_logits is None or isinstance(from_logits, bool)):
+        raise ValueError(
+            "Argument `from_logits` must be a bool or None. "
+            f"Received: from_logits={from_logits!r}"
+        )
+
+
+def _points(model, inputs, batch_size, seed):
+    """A random sample of the real tokens of every call of attention."""
+    found: dict[str, tuple[list, list]] = {}
+    for path, record in records(model, inputs, batch_size, scores=False):
+        queries, keys = found.setdefault(path, ([], []))
+        queries.append(record.query[record.query_mask])
+        keys.append(record.key[record.key_mask])
+    random = np.random.default_rng(seed)
+    return {
+        path: tuple(_few(np.concatenate(each), random) for each in pair)
+        for path, pair in found.items()
+    }
+
+
+def _few(tokens, random):
+    if len(tokens) <= POINTS:
+        return tokens
+    return tokens[np.sort(random.choice(len(tokens), POINTS, replace=False))]
+
+
+def _facts(model):
+    facts = {"precision": str(keras.tree.flatten(model.dtype_policy.name)[0])}
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is not None:
+        facts["optimizer"] = type(optimizer).__name__
+        facts["XLA"] = "yes" if getattr(model, "jit_compile", False) else "no"
+    facts["weights"] = f"{model.count_params():,}"
+    return facts

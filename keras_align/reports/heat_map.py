@@ -1,0 +1,73 @@
+"""The MMD of every layer and head as a table with colours."""
+
+import numpy as np
+
+from keras_align.diagnostics.measuring import AlignmentMeasure
+from keras_align.reports.elements import Element, element, scrolling
+
+_DECADES = 3.0  # of MMD from the lightest to the darkest colour
+_STRONG = 55.0  # percent of the colour from which numbers are written on it
+
+
+def heat_map(title: str, measure: AlignmentMeasure, largest: float) -> Element:
+    """Returns a table of layers and heads.
+
+    Args:
+        title: string, of the model.
+        measure: `AlignmentMeasure`.
+        largest: float, the MMD of the darkest colour; the scale is logarithmic.
+    """
+    names = short_names(list(measure.per_layer))
+    heads = max(len(values) for values in measure.per_layer.values())
+    head = [element("th", "layer", scope="col")]
+    head += [element("th", str(n + 1), scope="col") for n in range(heads)]
+    rows = []
+    for name, values in zip(names, measure.per_layer.values(), strict=True):
+        cells = [_cell(value, largest) for value in values]
+        cells += [element("td") for _ in range(heads - len(values))]
+        rows.append(element("tr", element("th", name, scope="row"), *cells))
+    caption = f"{title}: total {measure.total:.2f}"
+    made = element(
+        "table",
+        element("caption", caption),
+        element("thead", element("tr", *head)),
+        element("tbody", *rows),
+        class_="heat",
+    )
+    return scrolling(made, f"MMD by layer and head, {caption}")
+
+
+def short_names(paths: list[str]) -> list[str]:
+    """Paths without the parts that all of them share."""
+    parts = [path.split("/") for path in paths]
+    if len(parts) < 2:
+        return [path.rsplit("/", maxsplit=1)[-1] for path in paths]
+    first = 0
+    while all(len(x) > first + 1 for x in parts) and _shared(parts, first):
+        first += 1
+    last = 0
+    while all(len(x) > first + last + 1 for x in parts) and _shared(parts, -1 - last):
+        last += 1
+    return ["/".join(x[first : len(x) - last]) for x in parts]
+
+
+def _shared(parts, index):
+    return len({x[index] for x in parts}) == 1
+
+
+def _cell(value, largest):
+    share = _share(value, largest)
+    return element(
+        "td",
+        f"{value:z.2f}" if abs(value) < 9.995 else f"{value:.1f}",
+        class_="strong" if share > _STRONG else None,
+        style=f"background: color-mix(in srgb, var(--heat) {share:.0f}%, transparent)",
+    )
+
+
+def _share(value, largest):
+    """Percent of the full colour, by the logarithm of the MMD."""
+    if value <= 0.0 or largest <= 0.0:
+        return 0.0
+    decades = _DECADES + np.log10(value / largest)
+    return float(np.clip(100.0 * decades / _DECADES, 0.0, 100.0))

@@ -1,0 +1,50 @@
+"""What a report takes as data."""
+
+import numpy as np
+import pytest
+
+from keras_align.reports import data_sets
+
+INPUTS = np.zeros((3, 4))
+
+
+def test_one_data_set_and_several():
+    (one,) = data_sets.read((INPUTS, [0, 1, 2]))
+    assert (one.title, one.labels.tolist(), one.shown) == ("data", [0, 1, 2], None)
+    several = data_sets.read({"a": (INPUTS, np.eye(3)), "b": (INPUTS, None, "xyz")})
+    assert [each.title for each in several] == ["a", "b"]
+    assert several[0].labels.tolist() == [0, 1, 2]
+    assert several[1].labels is None
+    assert several[1].shown == ["x", "y", "z"]
+
+
+def test_texts_are_shown_by_themselves():
+    (one,) = data_sets.read((["a b", "c"], None))
+    assert one.shown == ["a b", "c"]
+    assert one.first(1).tolist() == ["a b"]
+    (pairs,) = data_sets.read(((["a", "b"], ["c", "d"]), None))
+    assert pairs.shown == ["a | c", "b | d"]
+    assert [each.tolist() for each in pairs.first(1)] == [["a"], ["c"]]
+    (raw,) = data_sets.read((np.array([b"caf\xc3\xa9"]), None))
+    assert raw.shown == ["caf\u00e9"]
+
+
+@pytest.mark.parametrize(
+    "data, message",
+    [
+        (INPUTS, "tuple"),
+        ({"ids": INPUTS}, r"'ids': ndarray"),
+        ({}, "must hold samples"),
+        ((INPUTS,), "tuple"),
+        ((INPUTS[:0], None), "at least one"),
+        (((INPUTS, INPUTS[:2]), None), r"\[2, 3\]"),
+        ((INPUTS, [0, 1]), "3 classes"),
+        ((INPUTS, [0, 1, -1]), "from 0 on"),
+        ((INPUTS, [0.5, 1, 1]), "as integers"),
+        ((INPUTS, ["a", "b", "c"]), "as integers"),
+        ((INPUTS, None, ["a"]), "1 texts"),
+    ],
+)
+def test_other_data_are_refused(data, message):
+    with pytest.raises(ValueError, match=message):
+        data_sets.read(data)
