@@ -39,7 +39,7 @@ class AdversarialAlignment(BuiltInAlignment):
         objective: `"confusion"` or `"minimax"`, what the model minimises. Defaults to
             `"confusion"`.
         max_tokens: int > 1, or `None` for all tokens, see `Alignment`. Defaults to
-            `64`; `None` for a config of version 0.1.0, which had no such argument.
+            `64`; `None` for a config of a preview of 0.1.0, which had no such argument.
 
     Call arguments and returns: see `Alignment`.
 

@@ -35,7 +35,7 @@ class ConditionalTransportAlignment(BuiltInAlignment):
         navigator_learning_rate_multiplier: float > 0, the same for the navigator. Ten
             times the critic's by default, `3.0`: the plan must follow the cost.
         max_tokens: int > 1, or `None` for all tokens, see `Alignment`. Defaults to
-            `64`; `None` for a config of version 0.1.0, which had no such argument.
+            `64`; `None` for a config of a preview of 0.1.0, which had no such argument.
 
     Call arguments and returns: see `Alignment`.
 

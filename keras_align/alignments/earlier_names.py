@@ -4,7 +4,7 @@ from typing import Any
 
 from keras import layers
 
-# In 0.1.0, also with the name of a network before them.
+# In previews of 0.1.0, also with the name of a network before them.
 _EARLIER, _CURRENT = "learning_speed", "learning_rate_multiplier"
 
 

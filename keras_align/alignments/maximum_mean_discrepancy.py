@@ -22,7 +22,7 @@ class MaximumMeanDiscrepancyAlignment(BuiltInAlignment):
         bandwidth: float > 0, the kernel's standard deviation, or `None`, the default,
             for the square root of the head size.
         max_tokens: int > 1, or `None` for all tokens, see `Alignment`. Defaults to
-            `64`; `None` for a config of version 0.1.0, which had no such argument.
+            `64`; `None` for a config of a preview of 0.1.0, which had no such argument.
 
     Call arguments and returns: see `Alignment`.
 

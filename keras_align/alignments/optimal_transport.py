@@ -27,7 +27,7 @@ class OptimalTransportAlignment(BuiltInAlignment):
         tolerance: float > 0, L1 error of the marginals at which they stop; training
             needs no more than the default, `0.05`.
         max_tokens: int > 1, or `None` for all tokens, see `Alignment`. Defaults to
-            `64`; `None` for a config of version 0.1.0, which had no such argument.
+            `64`; `None` for a config of a preview of 0.1.0, which had no such argument.
 
     Call arguments and returns: see `Alignment`.
 

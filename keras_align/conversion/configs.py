@@ -7,7 +7,7 @@ import keras
 from keras_align.conversion.supported import PLAIN_CLASSES
 
 PACKAGE = "keras_align"
-# The name and the key are those of 0.1.0, whose files still load.
+# The name and the key are those of previews of 0.1.0, whose files still load.
 CONTAINER_NAME = "AlignedHost"
 KEY = "keras_align"
 

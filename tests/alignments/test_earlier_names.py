@@ -1,4 +1,4 @@
-"""Configs of 0.1.0, whose arguments had other names, are read."""
+"""Configs of previews of 0.1.0, whose arguments had other names, are read."""
 
 import keras
 import pytest
@@ -9,7 +9,7 @@ from keras_align.alignments.scaled_rate_dense import ScaledRateDense
 
 
 def renamed(config):
-    """A config as 0.1.0 wrote it."""
+    """A config as a preview of 0.1.0 wrote it."""
     current, earlier = "learning_rate_multiplier", "learning_speed"
     return {name.replace(current, earlier): value for name, value in config.items()}
 

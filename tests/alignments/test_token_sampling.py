@@ -278,7 +278,7 @@ def test_config(name):
     assert alignment.max_tokens == 32
     assert get_alignment(serialize_alignment(alignment)).max_tokens == 32
     earlier = alignment.get_config()
-    del earlier["max_tokens"]  # of version 0.1.0
+    del earlier["max_tokens"]  # of previews of 0.1.0
     old = CLASSES[name].from_config(earlier)
     assert old.max_tokens is None and old.get_config()["max_tokens"] is None
     assert get_alignment(old).max_tokens is None

@@ -158,7 +158,7 @@ def test_every_damage_to_a_backup_is_an_error(tmp_path, content):
 
 
 def archive(folder):
-    """A backup of the version 0.1.0."""
+    """A backup of a preview of 0.1.0."""
     position = '{"epoch": 1, "batch": 0, "read": 0, "length": 6}'
     np.savez(folder / "backup.npz", position=position, random=np.zeros(0))
 

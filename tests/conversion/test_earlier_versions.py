@@ -13,7 +13,7 @@ from keras_align.diagnostics import alignment_report
 
 pytestmark = pytest.mark.slow_on("jax")
 
-SAVED = pathlib.Path(isolated.__file__).parent / "saved_by_0_1_0"
+SAVED = pathlib.Path(isolated.__file__).parent / "saved_by_previews"
 IDS = {
     "token_ids": np.arange(12).reshape(2, 6) % 30,
     "segment_ids": np.zeros((2, 6), int),
@@ -25,7 +25,7 @@ def alignments(model):
     return [row["alignment"] for row in alignment_report(model).to_dicts()]
 
 
-def test_layers_of_0_1_0():
+def test_layers_of_previews():
     model = keras.models.load_model(SAVED / "layers.keras")
     data = np.random.default_rng(0).normal(size=(4, 5, 8)).astype("float32")
     expected = np.load(SAVED / "layers.npy")
@@ -36,7 +36,7 @@ def test_layers_of_0_1_0():
 
 
 @pytest.mark.parametrize("form", ["file", "preset"])
-def test_containers_of_0_1_0(form):
+def test_containers_of_previews(form):
     if form == "file":
         backbone = keras.models.load_model(SAVED / "backbone.keras")
     else:
