@@ -10,14 +10,17 @@ from keras_align.validation import checks
 from keras_align.visualization.panels import (
     AS_IT_IS,
     GREY,
+    WIDEST,
     check_panels,
     count_columns,
     make_figure,
     require,
     text_size,
+    ticks_of,
 )
 
 TOKEN_SIZE = 9.0  # points
+BAR = 1.0  # inches, a colour bar with its label
 
 
 def plot_attention(
@@ -33,7 +36,8 @@ def plot_attention(
     Each row shows how much one query looks at every key; its weights sum to one.
     Tokens such as [CLS] often take most of it. With `special_tokens` the scale ends at
     the largest weight of the other columns, so that these are seen, too; what exceeds
-    it has the colour of its end. With `gamma` below 1 small weights are darker.
+    it has the colour of its end. With `gamma` below 1 small weights are darker. See
+    `plot_head_grid` for many heads and layers.
 
     Args:
         scores: The weights: a dictionary from the title of a panel to an array of
@@ -68,25 +72,24 @@ def plot_attention(
     checks.positive("gamma", gamma)
     scores = _read_scores(scores, query_tokens, key_tokens)
     changes = _difference(scores) if difference else {}
-    width, height, left = _panel_size(query_tokens, key_tokens)
-    columns = count_columns(len(scores) + len(changes))
-    bars = (1.0 + len(changes)) / columns  # inches of a panel
+    width, height, labels = _panel_size(query_tokens, key_tokens)
+    margin = labels + BAR * (1 + len(changes))
+    most = max(int((WIDEST - margin) / width), 1)
+    columns = count_columns(len(scores) + len(changes), min(most, 4))
     figure, panels = make_figure(
-        [*scores, *changes], "plot_attention", width + bars, height, left + bars
+        [*scores, *changes],
+        "plot_attention",
+        width,
+        height,
+        most=min(most, 4),
+        margin=margin,
     )
     panels = [axes for (axes,) in panels]
     counted = _counted_columns(key_tokens, special_tokens)
     _draw(figure, panels[: len(scores)], scores, counted, gamma)
     if changes:
         _draw(figure, panels[len(scores) :], changes, counted)
-    for axes in panels:
-        axes.set_xticks(range(len(key_tokens)), key_tokens, rotation=90, **AS_IT_IS)
-        axes.set_yticks(range(len(query_tokens)), query_tokens, **AS_IT_IS)
-        axes.tick_params(length=0, labelsize=TOKEN_SIZE)
-        axes.spines[:].set_visible(False)
-        axes.set_xlabel("keys", color=GREY)
-    for axes in panels[::columns]:
-        axes.set_ylabel("queries", color=GREY)
+    _write_tokens(panels, columns, query_tokens, key_tokens)
     return figure
 
 
@@ -138,7 +141,7 @@ def _draw(figure, panels, matrices, counted, gamma=None):
         image = axes.imshow(matrix, cmap=colours, norm=norm, aspect="auto")
     above, below = values.max() > norm.vmax, values.min() < norm.vmin
     extend = ("both" if below else "max") if above else "min" if below else "neither"
-    ticks = require("matplotlib.ticker", "plot_attention").MaxNLocator(4)
+    ticks = ticks_of(norm, "plot_attention")
     style = {"shrink": 0.6, "aspect": 30, "pad": 0.02, "ticks": ticks}
     bar = figure.colorbar(image, ax=panels, extend=extend, **style)
     label += "" if counted.all() else "\nscale without special tokens"
@@ -146,17 +149,29 @@ def _draw(figure, panels, matrices, counted, gamma=None):
     bar.outline.set_visible(False)
 
 
+def _write_tokens(panels, columns, query_tokens, key_tokens):
+    """Writes tokens below the panels, and beside the first panel of a row."""
+    for axes in panels:
+        axes.set_xticks(range(len(key_tokens)), key_tokens, rotation=90, **AS_IT_IS)
+        axes.set_yticks(range(len(query_tokens)), query_tokens, **AS_IT_IS)
+        axes.tick_params(length=0, labelsize=TOKEN_SIZE, labelleft=False)
+        axes.spines[:].set_visible(False)
+        axes.set_xlabel("keys", color=GREY)
+    for axes in panels[::columns]:
+        axes.tick_params(labelleft=True)
+        axes.set_ylabel("queries", color=GREY)
+
+
 def _panel_size(query_tokens, key_tokens):
-    """Returns width and height of a panel, and what is left of its axes, in inches."""
+    """Returns width and height of a panel, and of the labels beside it, in inches."""
     figure = require("matplotlib.figure", "plot_attention").Figure()
     cells, labels = [], []
     for tokens in (key_tokens, query_tokens):
         sizes = [text_size(figure, token, TOKEN_SIZE) for token in tokens]
-        cell = max(0.24, 0.06 + max(height for _, height in sizes))
+        cell = max(0.17, 0.02 + max(height for _, height in sizes))
         cells.append(cell * max(len(tokens), 8))
         labels.append(max(width for width, _ in sizes))
-    left = labels[1] + 0.5
-    return cells[0] + left + 0.1, cells[1] + labels[0] + 0.9, left
+    return cells[0] + 0.25, cells[1] + labels[0] + 0.9, labels[1] + 0.5
 
 
 def _check_tokens(name, tokens):
