@@ -15,7 +15,7 @@ class Snapshot:
     """What the pictures need of a model at one time.
 
     Args:
-        distances: Array `(layers, heads)`, the MMD of keys and queries.
+        measure: What `keras_align.measure_alignment` found.
         points: List over layers of pairs of queries and keys `(tokens, heads, size)`.
         scores: List over layers of the attention weights `(heads, words, words)` in
             one short sentence.
@@ -23,11 +23,16 @@ class Snapshot:
         special: Tuple of strings, the tokenizer's own tokens.
     """
 
-    distances: np.ndarray
+    measure: keras_align.diagnostics.AlignmentMeasure
     points: list
     scores: list
     words: list
     special: tuple
+
+    @property
+    def distances(self):
+        """Array `(layers, heads)`, the MMD of keys and queries."""
+        return self.measure.values
 
 
 def snapshot(model, task, settings, measure=None):
@@ -54,11 +59,11 @@ def snapshot(model, task, settings, measure=None):
         for record in diagnostics.record_attention(model, sentence).values()
     ]
     special = tuple(model.preprocessor.tokenizer.special_tokens)
-    return Snapshot(measure.values, points, scores, words, special)
+    return Snapshot(measure, points, scores, words, special)
 
 
 def draw(runs, before, snapshots, folder):
-    """Writes the three pictures of the runs with one seed into `folder`.
+    """Writes the four pictures of the runs with one seed into `folder`.
 
     `query_key.png` and `attention.png` show one head: the one whose keys and
     queries, in the first run, are apart by the median of all heads. It is a
@@ -73,11 +78,14 @@ def draw(runs, before, snapshots, folder):
     distances = snapshots[0].distances
     layer, head = typical_head(distances)
     where = (
-        f"layer {layer + 1} of {len(distances)}, head {head + 1} of "
-        f"{distances.shape[1]} (counted from 1)"
+        f"layer {layer} of {len(distances)}, head {head} of {distances.shape[1]} "
+        "(counted from 0)"
     )
     titles = [run["method"].title for run in runs]
     named = {"before training": before} | dict(zip(titles, snapshots, strict=True))
+    measures = {title: each.measure for title, each in named.items()}
+    figure = visualization.plot_alignment(measures, scale="log")
+    figure.savefig(folder / "alignment.png", dpi=150)
     points = {}
     for title, each in named.items():
         queries, keys = (x[:, head] for x in each.points[layer])

@@ -7,14 +7,15 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_align.diagnostics.measuring import AlignmentMeasure, measure_alignment
+from keras_align.diagnostics.measuring import AlignmentMeasure, PooledTokens
 from keras_align.diagnostics.recording import records
 from keras_align.diagnostics.reporting import AlignmentReport, alignment_report
 from keras_align.reports import data_sets
 from keras_align.reports.answers import Answers, answer
 from keras_align.validation import checks
 
-POINTS = 250  # queries, and keys, of a head that are drawn
+TOKENS = 2048  # most queries, and keys, of a head that are measured
+POINTS = 250  # and that are drawn
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Examination:
         layers: `AlignmentReport`.
         measure: `AlignmentMeasure`, as keys and queries are.
         matched: `AlignmentMeasure` that remains with matched moments.
-        points: dict from layer path to a pair of arrays `(tokens, N, H)`, a sample of
+        points: dict from layer path to two arrays `(tokens, N, H)`, a sample of
             queries and of keys.
         answers: dict from the title of a data set to its `Answers`.
         facts: dict of strings, how the model was compiled and its precision.
@@ -36,7 +37,7 @@ class Examination:
     layers: AlignmentReport
     measure: AlignmentMeasure
     matched: AlignmentMeasure
-    points: dict[str, tuple[np.ndarray, np.ndarray]]
+    points: dict[str, list[np.ndarray]]
     answers: dict[str, Answers]
     facts: dict[str, str]
 
@@ -89,13 +90,16 @@ def examine(
         for each in sets
         if each.labels is not None
     }
-    options: dict[str, Any] = {"batch_size": batch_size, "seed": seed}
+    pooled, drawn = PooledTokens(TOKENS, seed), PooledTokens(POINTS, seed)
+    for path, record in records(model, few, batch_size, scores=False):
+        pooled.add(path, record)
+        drawn.add(path, record)
     return Examination(
         name=model.name,
         layers=alignment_report(model),
-        measure=measure_alignment(model, few, **options),
-        matched=measure_alignment(model, few, matched=True, **options),
-        points=_points(model, few, batch_size, seed),
+        measure=pooled.measure(model),
+        matched=pooled.measure(model, matched=True),
+        points=drawn.samples,
         answers=answers,
         facts=_facts(model),
     )
@@ -129,26 +133,6 @@ def _check(model, samples, from_logits, batch_size, seed):
             "Argument `from_logits` must be a bool or None. "
             f"Received: from_logits={from_logits!r}"
         )
-
-
-def _points(model, inputs, batch_size, seed):
-    """A random sample of the real tokens of every call of attention."""
-    found: dict[str, tuple[list, list]] = {}
-    for path, record in records(model, inputs, batch_size, scores=False):
-        queries, keys = found.setdefault(path, ([], []))
-        queries.append(record.query[record.query_mask])
-        keys.append(record.key[record.key_mask])
-    random = np.random.default_rng(seed)
-    return {
-        path: tuple(_few(np.concatenate(each), random) for each in pair)
-        for path, pair in found.items()
-    }
-
-
-def _few(tokens, random):
-    if len(tokens) <= POINTS:
-        return tokens
-    return tokens[np.sort(random.choice(len(tokens), POINTS, replace=False))]
 
 
 def _facts(model):

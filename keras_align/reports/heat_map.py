@@ -20,7 +20,7 @@ def heat_map(title: str, measure: AlignmentMeasure, largest: float) -> Element:
     names = short_names(list(measure.per_layer))
     heads = max(len(values) for values in measure.per_layer.values())
     head = [element("th", "layer", scope="col")]
-    head += [element("th", str(n + 1), scope="col") for n in range(heads)]
+    head += [element("th", str(n), scope="col") for n in range(heads)]
     rows = []
     for name, values in zip(names, measure.per_layer.values(), strict=True):
         cells = [_cell(value, largest) for value in values]

@@ -87,7 +87,7 @@ def clouds(titles: list[str], models: Pair) -> Iterator[Element]:
     ]
     yield element(
         "p",
-        f"Layer {path}, head {head + 1}: the head with the median MMD of the first "
+        f"Layer {path}, head {head}: the head with the median MMD of the first "
         "model. Each picture shows the first two principal components of its own "
         "queries (discs) and keys (rings), both to the same scale.",
     )

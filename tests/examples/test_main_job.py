@@ -133,7 +133,8 @@ def test_main_job_on_a_tiny_model(tmp_path, tiny_preset, capsys):
         tests = [row["test"] for row in csv.DictReader(stream)]
     assert tests == ["held out", "other.csv", "held out with typos"] * 4
     pictures = sorted(p.name for p in (tmp_path / "out").glob("*.png"))
-    assert pictures == ["attention.png", "query_key.png", "reliability.png"]
+    names = ["alignment.png", "attention.png", "query_key.png", "reliability.png"]
+    assert pictures == names
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     for words in ("soft attention and alignment (mmd)", "other.csv", "total MMD"):
         assert words in page
@@ -180,8 +181,8 @@ def test_main_job(tmp_path):
         assert float(row["cpu_seconds_per_step"]) > 0
     with open(tmp_path / "table.csv", newline="", encoding="utf-8") as stream:
         assert len(list(csv.DictReader(stream))) == 22
-    for name in ("query_key.png", "attention.png", "reliability.png"):
-        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+    for name in ("alignment", "query_key", "attention", "reliability"):
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.slow
