@@ -40,7 +40,7 @@ def written(root: Element) -> str:
 
 
 def table(
-    caption: Any, titles: list, rows: list[list], numbers: bool = True
+    caption: Any, titles: list, rows: list[list], kind: str = "numbers"
 ) -> Element:
     """A table whose first column names the rows; it scrolls where it is too wide.
 
@@ -48,7 +48,7 @@ def table(
         caption: string or element.
         titles: list of strings.
         rows: list of lists of strings or elements.
-        numbers: bool, whether the other columns are numbers, aligned to the right.
+        kind: `"numbers"`, aligned to the right, `"texts"`, or `"wrapping"` ones.
     """
     head = element("tr", *(element("th", title, scope="col") for title in titles))
     body = [
@@ -64,7 +64,7 @@ def table(
         element("caption", caption),
         element("thead", head),
         element("tbody", *body),
-        class_="numbers" if numbers else None,
+        class_=kind,
     )
     return scrolling(made, "".join(made[0].itertext()))
 

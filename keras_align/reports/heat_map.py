@@ -6,7 +6,6 @@ from keras_align.diagnostics.measuring import AlignmentMeasure
 from keras_align.reports.elements import Element, element, scrolling
 
 _DECADES = 3.0  # of MMD from the lightest to the darkest colour
-_STRONG = 55.0  # percent of the colour from which numbers are written on it
 
 
 def heat_map(title: str, measure: AlignmentMeasure, largest: float) -> Element:
@@ -56,12 +55,10 @@ def _shared(parts, index):
 
 
 def _cell(value, largest):
-    share = _share(value, largest)
     return element(
         "td",
         f"{value:z.2f}" if abs(value) < 9.995 else f"{value:.1f}",
-        class_="strong" if share > _STRONG else None,
-        style=f"background: color-mix(in srgb, var(--heat) {share:.0f}%, transparent)",
+        style=f"--share: {_share(value, largest):.0f}%",
     )
 
 

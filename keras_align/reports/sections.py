@@ -42,7 +42,7 @@ def layers(titles: list[str], models: Pair) -> Iterator[Element]:
             f"aligned, {report.added_weights:,} weights added"
         )
         heads = ["layer", "class", "alignment", "weight", "weights added", "note"]
-        yield table(caption, heads, rows, numbers=False)
+        yield table(caption, heads, rows, "texts")
 
 
 def heat_maps(titles: list[str], models: Pair) -> Iterator[Element]:
@@ -228,7 +228,7 @@ def facts(titles: list[str], models: Pair, settings: Mapping) -> Iterator[Elemen
         for name, value in model.facts.items()
     }
     rows = [[*pair] for pair in {**settings, **versions(), **of_models}.items()]
-    yield table("Settings and versions", ["name", "value"], rows, numbers=False)
+    yield table("Settings and versions", ["name", "value"], rows, "wrapping")
 
 
 def note(name: str, text: str) -> Iterator[Element]:

@@ -5,13 +5,13 @@ STYLE = """
   color-scheme: light dark;
   --surface: #ffffff; --raised: #f5f6f8; --text: #1b1f24; --muted: #545c66;
   --line: #d6dae0; --queries: #0072b2; --keys: #d55e00; --heat: #0072b2;
-  --on-heat: #ffffff; --better: #00664b; --worse: #a33c00;
+  --most: 0.62; --better: #00664b; --worse: #a33c00;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --surface: #14171b; --raised: #1e2329; --text: #e8eaed; --muted: #a8b0ba;
     --line: #3a424c; --queries: #56b4e9; --keys: #f0904a; --heat: #56b4e9;
-    --on-heat: #0b1218; --better: #4fd0a8; --worse: #ff9d66;
+    --most: 0.55; --better: #4fd0a8; --worse: #ff9d66;
   }
 }
 * { box-sizing: border-box; }
@@ -26,20 +26,25 @@ p { max-width: 44rem; }
 .muted, figcaption, caption { color: var(--muted); font-size: 0.9rem; }
 .side-by-side { display: flex; flex-wrap: wrap; gap: 1rem 2rem; }
 .side-by-side > * { flex: 1 1 20rem; min-width: 0; }
+.side-by-side > .scrolling { flex: 0 1 auto; max-width: 100%; margin: 0.2rem 0; }
 .scrolling { overflow-x: auto; margin: 0.6rem 0; }
 .scrolling:focus-visible { outline: 2px solid var(--queries); }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; padding-bottom: 0.3rem; }
-th, td { padding: 0.25rem 0.6rem; border-bottom: 1px solid var(--line); }
-th { text-align: left; font-weight: 600; }
-tbody th { font-weight: 400; overflow-wrap: normal; }
-td { overflow-wrap: normal; }
-.numbers td, .numbers thead th:not(:first-child) {
-  text-align: right; white-space: nowrap;
+th, td {
+  padding: 0.25rem 0.6rem; border-bottom: 1px solid var(--line);
+  overflow-wrap: normal; white-space: nowrap;
 }
+th { text-align: left; font-weight: 600; }
+tbody th { font-weight: 400; }
+.numbers td, .numbers thead th:not(:first-child) { text-align: right; }
+.wrapping td, .wrapping th { white-space: normal; overflow-wrap: anywhere; }
 .heat td, .heat th { border: 1px solid var(--surface); padding: 0.2rem 0.3rem; }
-.heat td { text-align: right; font-size: 0.8rem; }
-.heat td.strong { color: var(--on-heat); }
+.heat td {
+  text-align: right; font-size: 0.8rem; background: color-mix(
+    in srgb, var(--heat) calc(var(--share, 0%) * var(--most)), transparent
+  );
+}
 .better { color: var(--better); font-weight: 600; }
 .worse { color: var(--worse); font-weight: 600; }
 figure { margin: 0.6rem 0; }
