@@ -16,8 +16,10 @@ NLP = ["keras-nlp>=0.32,<0.33", "tensorflow-text>=2.21,<2.22", "safetensors>=0.4
 VIZ = ["matplotlib>=3.8", "scikit-learn>=1.4"]
 SERVE = ["fastapi>=0.165,<1", "uvicorn>=0.54,<1", "tensorflow-text>=2.21,<2.22"]
 EXAMPLES = [*NLP, *VIZ, "pillow>=10", "scipy>=1.11"]
+DOCS = ["sphinx>=9,<10", "furo>=2025.12", "myst-nb>=1.4,<2"]
 LINT = ["mypy>=2.4,<2.5", "ruff>=0.17,<0.18"]
 TEST = [
+    *DOCS,
     *EXAMPLES,
     *LINT,
     *SERVE,
@@ -27,6 +29,7 @@ TEST = [
     "POT>=0.9.5",
     "pytest>=8",
     "pytest-xdist>=3.6",
+    "tensorboard>=2.20",
     "torch==2.13.0",
     "torch_geometric>=2.6",
 ]
@@ -55,6 +58,7 @@ setuptools.setup(
         "viz": VIZ,
         "serve": SERVE,
         "examples": EXAMPLES,
+        "docs": DOCS,
         "lint": LINT,
         "test": TEST,
     },

@@ -20,7 +20,11 @@ from keras_align.alignments import (
     reverse_gradient,
 )
 from keras_align.calibration import TemperatureScaling
-from keras_align.callbacks import AlignmentWeightSchedule, BackupAndResume
+from keras_align.callbacks import (
+    AlignmentMonitor,
+    AlignmentWeightSchedule,
+    BackupAndResume,
+)
 from keras_align.conversion import align_model, strip_alignment, without_alignment
 from keras_align.diagnostics import (
     alignment_report,
@@ -48,6 +52,7 @@ __all__ = [
     "AlignedGroupedQueryAttention",
     "AlignedMultiHeadAttention",
     "Alignment",
+    "AlignmentMonitor",
     "AlignmentWeightSchedule",
     "AttentionAdapter",
     "BackupAndResume",

@@ -9,7 +9,7 @@ from keras_align.alignments.earlier_names import EarlierNames
 class BuiltInAlignment(EarlierNames, Alignment):
     """Base of the alignments that `alignment=` knows by a short name.
 
-    A config without `max_tokens`, as in files of previews of 0.1.0, is one of all tokens.
+    A config without `max_tokens`, as those of previews of 0.1.0, is one of all tokens.
 
     Args:
         max_tokens: see `Alignment`. Defaults to `64`.

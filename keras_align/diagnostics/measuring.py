@@ -1,5 +1,6 @@
 """How far queries and keys of a model are apart, measured on data."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,11 @@ import numpy as np
 from keras_align.conversion.finding import find_attention
 from keras_align.conversion.supported import adapter_of
 from keras_align.diagnostics.pooled_discrepancy import pooled_discrepancies
-from keras_align.diagnostics.recording import is_call_of, records
+from keras_align.diagnostics.recording import (
+    AttentionRecord,
+    is_call_of,
+    records,
+)
 from keras_align.diagnostics.reporting import format_table
 from keras_align.moments import Moments, matching_map
 from keras_align.validation import checks
@@ -117,22 +122,62 @@ def measure_alignment(
         )
     if bandwidth is not None:
         checks.positive("bandwidth", bandwidth)
-    pooled, bandwidths = {}, {}
+    pooled = PooledTokens(max_tokens, seed)
     for path, record in records(model, inputs, batch_size, scores=False):
-        bandwidths[path] = float(bandwidth or record.query.shape[-1] ** 0.5)
-        if path not in pooled:
-            pooled[path] = [_TokenSample(max_tokens, seed) for _ in range(2)]
-        queries, keys = pooled[path]
+        pooled.add(path, record)
+    return pooled.measure(model, bandwidth, matched)
+
+
+class PooledTokens:
+    """Uniform samples of the real queries and keys of every call, from all batches.
+
+    Args:
+        max_tokens: int > 1, most queries and keys of a head.
+        seed: int, of the samples.
+
+    Attributes:
+        samples: dict from path to the list of float arrays `(tokens, N, H)` of queries
+            and of keys.
+    """
+
+    def __init__(self, max_tokens: int, seed: int) -> None:
+        self.max_tokens, self.seed, self._pairs = max_tokens, seed, {}
+
+    @property
+    def samples(self) -> dict[str, list[np.ndarray]]:
+        return {path: [x.tokens for x in pair] for path, pair in self._pairs.items()}
+
+    def add(self, path: str, record: AttentionRecord) -> None:
+        """Adds a record that `records` yields."""
+        if path not in self._pairs:
+            pair = [_TokenSample(self.max_tokens, self.seed) for _ in range(2)]
+            self._pairs[path] = pair
+        queries, keys = self._pairs[path]
         queries.add(record.query, record.query_mask)
         keys.add(record.key, record.key_mask)
-    tokens = {path: [x.tokens for x in pair] for path, pair in pooled.items()}
-    if matched:
-        tokens = _matched(model, tokens)
-    per_layer = {
-        path: _discrepancies(query, key, bandwidths[path])
-        for path, (query, key) in tokens.items()
-    }
-    return AlignmentMeasure(per_layer, bandwidths)
+
+    def measure(
+        self,
+        model: keras.layers.Layer,
+        bandwidth: float | None = None,
+        matched: bool = False,
+        paths: Collection[str] | None = None,
+    ) -> AlignmentMeasure:
+        """What `measure_alignment` returns, of these paths or of all."""
+        tokens = self.samples
+        if paths is not None:
+            tokens = {path: x for path, x in tokens.items() if path in paths}
+        bandwidths = {
+            path: float(bandwidth or query.shape[-1] ** 0.5)
+            for path, (query, _) in tokens.items()
+        }
+        if matched:
+            tokens = _matched(model, tokens)
+        per_layer = {
+            path: _discrepancies(query, key, bandwidths[path])
+            for path, (query, key) in tokens.items()
+        }
+        return AlignmentMeasure(per_layer, bandwidths)
 
 
 def _matched(model, tokens):

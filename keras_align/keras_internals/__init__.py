@@ -55,8 +55,10 @@ from keras_align.keras_internals.layers import (
 from keras_align.keras_internals.resuming import (
     batches_and_accumulation,
     begin_at_epoch,
+    forget_global_seed,
     gather_from_workers,
     global_seed,
+    known_global_seed,
 )
 from keras_align.keras_internals.unsaved_state import UnsavedState
 
@@ -75,6 +77,7 @@ __all__ = [
     "execute_step_by_step",
     "flattened",
     "forget_compute_loss",
+    "forget_global_seed",
     "fresh_functions",
     "fresh_optimizer",
     "full_precision",
@@ -91,6 +94,7 @@ __all__ = [
     "is_inference_call",
     "is_multi_worker",
     "is_traced",
+    "known_global_seed",
     "last_activation",
     "name_scope",
     "notes_of_step",

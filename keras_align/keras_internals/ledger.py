@@ -41,6 +41,7 @@ class PrivateName(NamedTuple):
 LEDGER = (
     PrivateName(MASKING, "get_keras_mask", "the mask that a layer left on a tensor"),
     PrivateName(STATE, "get_global_attribute", "the call that is going on"),
+    PrivateName(STATE, "set_global_attribute", "unseeded draws that are undone"),
     PrivateName(SCOPES, "get_stateless_scope", "losses of a stateless step of JAX"),
     PrivateName(SCOPES, "in_stateless_scope", "whether there is such a step"),
     PrivateName(VARIABLES, "AutocastScope", "variables read in their own precision"),

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras.src.backend.common import global_state
 from keras.src.random import seed_generator
 
 from keras_align.keras_internals.compiling import innermost_optimizer
@@ -14,6 +15,17 @@ from keras_align.keras_internals.compiling import innermost_optimizer
 def global_seed() -> keras.Variable:
     """The variable from which random operations without a seed of their own draw."""
     return seed_generator.global_seed_generator().state
+
+
+def known_global_seed() -> keras.Variable | None:
+    """`global_seed()`, or `None` while nothing has drawn from it."""
+    generator = global_state.get_global_attribute("global_seed_generator")
+    return None if generator is None else generator.state
+
+
+def forget_global_seed() -> None:
+    """Lets the next operation that draws from it make it anew."""
+    global_state.set_global_attribute("global_seed_generator", None)
 
 
 def batches_and_accumulation(

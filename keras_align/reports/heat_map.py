@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_align.diagnostics.layer_names import short_names
 from keras_align.diagnostics.measuring import AlignmentMeasure
 from keras_align.reports.elements import Element, element, scrolling
 
@@ -16,7 +17,7 @@ def heat_map(title: str, measure: AlignmentMeasure, largest: float) -> Element:
         measure: `AlignmentMeasure`.
         largest: float, the MMD of the darkest colour; the scale is logarithmic.
     """
-    names = short_names(list(measure.per_layer))
+    names = short_names(measure.per_layer).values()
     heads = max(len(values) for values in measure.per_layer.values())
     head = [element("th", "layer", scope="col")]
     head += [element("th", str(n), scope="col") for n in range(heads)]
@@ -34,24 +35,6 @@ def heat_map(title: str, measure: AlignmentMeasure, largest: float) -> Element:
         class_="heat",
     )
     return scrolling(made, f"MMD by layer and head, {caption}")
-
-
-def short_names(paths: list[str]) -> list[str]:
-    """Paths without the parts that all of them share."""
-    parts = [path.split("/") for path in paths]
-    if len(parts) < 2:
-        return [path.rsplit("/", maxsplit=1)[-1] for path in paths]
-    first = 0
-    while all(len(x) > first + 1 for x in parts) and _shared(parts, first):
-        first += 1
-    last = 0
-    while all(len(x) > first + last + 1 for x in parts) and _shared(parts, -1 - last):
-        last += 1
-    return ["/".join(x[first : len(x) - last]) for x in parts]
-
-
-def _shared(parts, index):
-    return len({x[index] for x in parts}) == 1
 
 
 def _cell(value, largest):

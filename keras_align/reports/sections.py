@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from keras_align.diagnostics.layer_names import short_names
 from keras_align.reports import figures
 from keras_align.reports.answers import Answers, paired_intervals, scores
 from keras_align.reports.elements import Element, element, scrolling, table
 from keras_align.reports.examining import Examination, versions
-from keras_align.reports.heat_map import heat_map, short_names
+from keras_align.reports.heat_map import heat_map
 
 Pair = tuple[Examination, Examination]
 _SCORES = {  # title, factor, digits, whether larger is better
@@ -25,7 +26,7 @@ def layers(titles: list[str], models: Pair) -> Iterator[Element]:
     for title, model in zip(titles, models, strict=True):
         report = model.layers
         shown = report.aligned or report.rows
-        names = short_names([row.path for row in shown])
+        names = short_names(row.path for row in shown).values()
         rows = [
             [
                 name,

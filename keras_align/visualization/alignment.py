@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_align.diagnostics.layer_names import short_names
 from keras_align.validation import checks
-from keras_align.visualization.layer_names import short_names
 from keras_align.visualization.numbers_in_cells import (
     NUMBER_SIZE,
     short_number,

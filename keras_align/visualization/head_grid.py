@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from keras_align.diagnostics.layer_names import short_names
 from keras_align.validation import checks
+from keras_align.visualization.chosen_layers import select_layers
 from keras_align.visualization.grid_layout import NAME_SIZE, TOKEN_SIZE, GridLayout
-from keras_align.visualization.layer_names import select_layers, short_names
 from keras_align.visualization.panels import AS_IT_IS, GREY, require, ticks_of
 from keras_align.visualization.recorded_sample import (
     check_records,

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_align.diagnostics.layer_names import short_names
 from keras_align.validation import checks
-from keras_align.visualization.layer_names import short_names
 from keras_align.visualization.logged_curves import (
     curves_of_run,
     has_steps,

@@ -1,10 +1,10 @@
-"""Short names of layers, and which of them are chosen."""
+"""Short names of layers tell them apart."""
 
 import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from keras_align.visualization.layer_names import select_layers, short_names
+from keras_align.diagnostics.layer_names import short_names
 
 PATHS = ["bert/layer_0/attention", "bert/layer_1/attention", "bert/pooler/attention"]
 
@@ -18,6 +18,8 @@ PATHS = ["bert/layer_0/attention", "bert/layer_1/attention", "bert/pooler/attent
         (["enc/0/a", "dec/0/a", "dec/0/cross"], ["enc/0/a", "dec/0/a", "cross"]),
         (["attention", "enc/attention"], ["attention", "enc/attention"]),
         (["a/0/self/x", "b/0/self/x"], ["a", "b"]),
+        (["a", "a/a"], ["a", "a/a"]),
+        (["a/x", "a/x_2", "b/x"], ["a/x", "x_2", "b/x"]),
     ],
 )
 def test_names(paths, names):
@@ -38,25 +40,3 @@ def test_names_differ_and_are_of_their_paths(paths):
     assert list(names) == paths and len(set(names.values())) == len(paths)
     for path, name in names.items():
         assert name and f"/{name}/" in f"/{path}/"
-
-
-@pytest.mark.parametrize(
-    "layers, chosen",
-    [
-        (None, PATHS),
-        ([2, 0], [PATHS[2], PATHS[0]]),
-        (["layer_1"], [PATHS[1]]),
-        ("layer_1", [PATHS[1]]),
-        ([PATHS[2], 1], [PATHS[2], PATHS[1]]),
-    ],
-)
-def test_choosing(layers, chosen):
-    assert select_layers(layers, PATHS) == chosen
-
-
-@pytest.mark.parametrize(
-    "layers", [[], [3], [-1], ["layer"], ["bert"], [1, "layer_1"], [True], [1.0]]
-)
-def test_refused(layers):
-    with pytest.raises(ValueError, match="`layers` must hold"):
-        select_layers(layers, PATHS)
