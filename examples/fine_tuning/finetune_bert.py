@@ -116,12 +116,10 @@ class Comparison:
             pictures.snapshot(self.model, self.task, self.settings, run["measure"])
         )
         if len(self.examined) < 2:
-            self._examine(method.title, run["tests"])
+            self._examine(method.title)
 
-    def _examine(self, title, tests=None):
-        self.examined[title] = report_page.examine(
-            self.model, self.task, self.settings, tests
-        )
+    def _examine(self, title):
+        self.examined[title] = report_page.examine(self.model, self.task, self.settings)
 
     def write(self, text):
         """Writes tables, pictures and the page."""

@@ -7,7 +7,6 @@ import finetuning
 
 import keras_align
 from keras_align import reports
-from keras_align.reports.answers import Answers
 
 NAME = "report.html"
 
@@ -24,27 +23,22 @@ def data_of(model, task):
     }
 
 
-def examine(model, task, settings, tests=None):
+def examine(model, task, settings):
     """Returns an `Examination` of a model.
 
     Args:
         model: The classifier.
         task: A `sentences.Task`.
         settings: `finetuning.Settings`.
-        tests: What `RepeatedRuns.run` returned as such, `None` for a model that was not
-            tested, whose answers are then found.
     """
     data = data_of(model, task)
-    first, (inputs, *_) = next(iter(data.items()))
-    found = reports.examine(model, {first: (inputs, None)}, settings.measured)
-    if task.is_regression:
-        return found
-    tests = tests or finetuning.test(model, task)
-    answers = {
-        name: Answers(tests[name]["probabilities"], tests[name]["labels"])
-        for name in data
-    }
-    return dataclasses.replace(found, answers=answers)
+    with finetuning.taking_tokens(model):
+        return reports.examine(model, data, **options(settings))
+
+
+def options(settings):
+    """Returns what `examine` and `report` must have in common."""
+    return {"samples": settings.measured, "batch_size": 64}
 
 
 def write(model, task, examined, settings, text, folder):
@@ -70,4 +64,5 @@ def write(model, task, examined, settings, text, folder):
         class_names=None if task.is_regression else task.classes,
         settings={"task": task.name, **known, "seed": "0, the first pair"},
         notes={"All seeds": text},
+        **options(settings),
     )

@@ -133,6 +133,8 @@ class AlignmentMonitor(keras.callbacks.Callback):
         checks.integer_at_least("max_tokens", max_tokens, 2)
         checks.count("seed", seed)
         _check_name(name)
+        checks.boolean("per_head", per_head)
+        checks.boolean("per_layer", per_layer)
         self.frequency, self.per_head, self.per_layer = frequency, per_head, per_layer
         self.name, self.layers = name, {}
         self.records: list[dict[str, Any]] = []
@@ -222,8 +224,8 @@ class AlignmentMonitor(keras.callbacks.Callback):
 
 
 def _check_name(name):
-    if not isinstance(name, str) or not name.strip("/ "):
+    if not isinstance(name, str) or not name.strip() or name != name.strip("/"):
         raise ValueError(
-            "Argument `name` must be a string that is not empty. "
+            "Argument `name` must be a string, not empty and without / at its ends. "
             f"Received: name={name!r}"
         )

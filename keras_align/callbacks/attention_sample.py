@@ -10,7 +10,6 @@ from keras_align.callbacks.adversary_state import (
     adversary_norm,
     discriminator_accuracy,
 )
-from keras_align.callbacks.unchanged_state import unchanged_state
 from keras_align.conversion.finding import Found, find_attention
 from keras_align.conversion.supported import adapter_of, is_aligned
 from keras_align.diagnostics.measuring import PooledTokens
@@ -20,6 +19,7 @@ from keras_align.diagnostics.recording import (
     is_call_of,
     records,
 )
+from keras_align.diagnostics.unchanged_state import unchanged_state
 from keras_align.graphs import is_sparse
 
 # From path and quantity to the values of the heads `(N,)`, or to one of the layer.

@@ -1,5 +1,8 @@
 """Unbiased MMD of many tokens, in pieces that fit the cache of a processor."""
 
+import contextlib
+import importlib
+
 import numpy as np
 
 from keras_align.divergences.maximum_mean_discrepancy import kernel_precision
@@ -21,6 +24,11 @@ def pooled_discrepancies(
         float64 array `(N,)`.
     """
     query, key = (np.asarray(z, "float32") for z in (query, key))
+    with _one_thread():
+        return np.array(_of_heads(query, key, bandwidth))
+
+
+def _of_heads(query, key, bandwidth):
     center = (np.mean(query, axis=0) + np.mean(key, axis=0)) / 2.0
     precision = np.float32(kernel_precision(bandwidth))
     values = []
@@ -29,7 +37,19 @@ def pooled_discrepancies(
         between = _sum_of_kernels(x, y, precision) / (len(x) * len(y))
         within = _mean_of_pairs(x, precision) + _mean_of_pairs(y, precision)
         values.append(within - 2.0 * between)
-    return np.array(values)
+    return values
+
+
+def _one_thread():
+    """Of NumPy's products, where threadpoolctl is installed, as by scikit-learn.
+
+    They are small: on a busy machine their threads wait for each other ten times longer
+    than one of them needs.
+    """
+    try:
+        return importlib.import_module("threadpoolctl").threadpool_limits(1, "blas")
+    except ImportError:
+        return contextlib.nullcontext()
 
 
 def _mean_of_pairs(x, precision):

@@ -1,5 +1,6 @@
 """The answers of a classifier, and how right and how sure they are."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from keras_align.metrics.predictions import TOLERANCE
 BINS = 10  # of confidence
 SMALLEST = 1e-12  # probability whose logarithm is taken
 _RESAMPLES, _ROWS = 1000, 50
-SCORES = ("accuracy", "ece", "nll", "brier")
+JUDGED = ("accuracy", "nll", "brier")  # which have an interval of their change
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def scores(answers: Answers, weights: np.ndarray | None = None) -> dict[str, Any
 def paired_intervals(
     before: Answers, after: Answers, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
-    """95% intervals of the change of every score, by bootstrap over the samples.
+    """95% intervals of the change of scores, by bootstrap over the samples.
 
     Args:
         before: `Answers`.
@@ -118,10 +119,11 @@ def paired_intervals(
         seed: int, of the resampling.
 
     Returns:
-        Dictionary from the names of scores to the limits.
+        Dictionary from the names of scores to the limits. The calibration error has
+        none: that of a sample is biased, of resampled ones twice.
     """
     random, count = np.random.default_rng(seed), len(before.labels)
-    changes: dict[str, list[np.ndarray]] = {name: [] for name in SCORES}
+    changes: dict[str, list[np.ndarray]] = {name: [] for name in JUDGED}
     for _ in range(_RESAMPLES // _ROWS):
         drawn = random.multinomial(count, np.full(count, 1.0 / count), _ROWS)
         old, new = (scores(each, drawn / count) for each in (before, after))
@@ -134,6 +136,22 @@ def paired_intervals(
     return {name: (float(low), float(high)) for name, (low, high) in limits.items()}
 
 
+def in_bins(answers: Answers) -> Iterator[tuple[float, float, int, float, float]]:
+    """Yields limits, samples, accuracy and mean confidence of the bins with samples."""
+    bins = _bins(answers)
+    for number in np.unique(bins):
+        inside = bins == number
+        accuracy, confidence = (
+            float(np.mean(x[inside])) for x in (answers.correct, answers.confidence)
+        )
+        low, high = number / BINS, (number + 1) / BINS
+        yield low, high, int(inside.sum()), accuracy, confidence
+
+
+def _bins(answers):
+    return (answers.confidence[:, None] > np.arange(1, BINS) / BINS).sum(-1)
+
+
 def _terms(answers):
     """What the scores are means of, `(n, 3 + BINS)`: the gaps of a bin are its own."""
     rows = np.arange(len(answers.labels))
@@ -141,8 +159,7 @@ def _terms(answers):
     one_hot = np.eye(answers.probabilities.shape[1])[answers.labels]
     brier = np.square(answers.probabilities - one_hot).sum(-1)
     gap = answers.correct - answers.confidence
-    borders = np.arange(1, BINS) / BINS
-    bins = np.eye(BINS)[(answers.confidence[:, None] > borders).sum(-1)]
+    bins = np.eye(BINS)[_bins(answers)]
     nll = -np.log(np.maximum(of_label, SMALLEST))
     columns = answers.correct[:, None], nll[:, None], brier[:, None]
     return np.concatenate([*columns, bins * gap[:, None]], axis=1)
@@ -165,6 +182,13 @@ def _probabilities(model, outputs, from_logits):
     return outputs
 
 
+def _activation(model):
+    try:
+        return keras_internals.last_activation(model)
+    except (AttributeError, ValueError, IndexError):  # no functional model
+        return None
+
+
 def _sum_to_one(outputs):
     sums = np.abs(outputs.sum(-1) - 1.0).max() <= TOLERANCE
     return sums and outputs.min() >= -TOLERANCE and outputs.max() <= 1.0 + TOLERANCE
@@ -172,14 +196,17 @@ def _sum_to_one(outputs):
 
 def _are_logits(model, outputs):
     """Several classes show it in their sums; one output in its activation alone."""
+    activation = _activation(model)
+    if outputs.shape[1] > 1 and activation is keras.activations.sigmoid:
+        raise ValueError(
+            "Argument `model` must be a classifier of classes that exclude each other, "
+            f"or of two by one output. Received: '{model.name}' with "
+            f"{outputs.shape[1]} sigmoid outputs"
+        )
     if outputs.shape[1] > 1:
         return not _sum_to_one(outputs)
     if outputs.min() < 0.0 or outputs.max() > 1.0:
         return True
-    try:
-        activation = keras_internals.last_activation(model)
-    except (AttributeError, ValueError, IndexError):  # no functional model
-        activation = None
     if activation is None:
         raise ValueError(
             "Argument `from_logits` must be a bool for one output between 0 and 1 "

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 
-from keras_align.reports import data_sets, page, sections
-from keras_align.reports.examining import Examination, examine
+from keras_align.reports import answer_sections, data_sets, model_sections, page
+from keras_align.reports.examining import Examination, conditions, examine
 from keras_align.validation import checks
 
 
@@ -89,29 +88,31 @@ def report(
     options = samples, from_logits, batch_size, seed
     before = _examined("model_before", model_before, data, options)
     after = _examined("model_after", model_after, data, options)
-    _check_answers((before, after), sets)
+    _check_answers((before, after), conditions(sets, samples, seed))
     pair = before, after
     content = [
-        ("What is aligned", sections.layers(names, pair)),
-        ("Distance of keys and queries", sections.heat_maps(names, pair)),
-        ("Keys and queries", sections.clouds(names, pair)),
+        ("What is aligned", model_sections.layers(names, pair)),
+        ("Discrepancy of keys and queries", model_sections.heat_maps(names, pair)),
+        ("Keys and queries", model_sections.clouds(names, pair)),
     ]
     if before.answers:
         classes = _classes(class_names, before)
         content += _of_answers(names, pair, sets, classes, examples, seed)
-    content += [(name, sections.note(name, x)) for name, x in (notes or {}).items()]
-    content.append(("Settings", sections.facts(names, pair, settings or {})))
+    content += [
+        (name, model_sections.note(name, x)) for name, x in (notes or {}).items()
+    ]
+    content.append(("Settings", model_sections.facts(names, pair, settings or {})))
     heading = f"{names[0]} and {names[1]}: keys and queries of {after.name}"
-    page.write(page.page(heading, sections.summary(names, pair), content), file)
+    page.write(page.page(heading, model_sections.summary(names, pair), content), file)
     return file
 
 
 def _of_answers(names, pair, sets, classes, examples, seed):
     shown = {each.title: each.shown for each in sets}
-    changed = sections.changes(names, pair, shown, classes, examples)
+    changed = answer_sections.changes(names, pair, shown, classes, examples)
     return [
-        ("Accuracy and calibration", sections.comparison(names, pair, seed)),
-        ("Reliability", sections.diagrams(names, pair)),
+        ("Accuracy and calibration", answer_sections.comparison(names, pair, seed)),
+        ("Reliability", answer_sections.diagrams(names, pair)),
         ("Answers that changed", changed),
     ]
 
@@ -162,18 +163,18 @@ def _classes(class_names, examined):
     return names
 
 
-def _check_answers(models, sets):
-    """Raises unless both models answered the labels of these data."""
-    labels = {x.title: x.labels for x in sets if x.labels is not None}
+def _check_answers(models, given):
+    """Raises unless both models were examined in the same way, on these data."""
     for model in models:
-        answered = {title: x.labels for title, x in model.answers.items()}
-        same = all(map(np.array_equal, answered.values(), labels.values()))
-        if list(answered) != list(labels) or not same:
+        differing = [
+            name for name, value in model.measured_on.items() if given[name] != value
+        ]
+        if differing:
             raise ValueError(
-                "Argument `data` must be what both models were examined on. Received: "
-                f"{list(labels)}, and an Examination on {list(model.answers)}"
+                "Arguments `data`, `samples` and `seed` must be those that both models "
+                f"were examined with. Received: others of {differing}"
             )
-    for title in labels:
+    for title in models[0].answers:
         classes = {model.answers[title].probabilities.shape[1] for model in models}
         if len(classes) > 1:
             raise ValueError(

@@ -1,5 +1,6 @@
 """Reading of the argument `data` of a report."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,9 +27,28 @@ class DataSet:
     labels: np.ndarray | None
     shown: list[str] | None
 
-    def first(self, count: int) -> Any:
-        """The inputs of the first samples."""
-        return tree.map_structure(lambda x: x[:count], self.inputs)
+    def __len__(self) -> int:
+        return len(tree.flatten(self.inputs)[0])
+
+    def some(self, count: int, seed: int) -> Any:
+        """The inputs of samples that are drawn at random, in their order."""
+        if count >= len(self):
+            return self.inputs
+        drawn = np.random.default_rng(seed).choice(len(self), count, replace=False)
+        rows = np.sort(drawn)
+        return tree.map_structure(lambda x: np.asarray(x)[rows], self.inputs)
+
+    @property
+    def digest(self) -> str:
+        """A digest of inputs and labels."""
+        found = hashlib.sha256()
+        for leaf in (*tree.flatten(self.inputs), self.labels):
+            array = np.asarray(leaf)
+            if array.dtype.kind == "O":
+                array = np.array([str(x) for x in array.reshape(-1)])
+            found.update(f"{array.dtype} {array.shape}".encode())
+            found.update(np.ascontiguousarray(array).tobytes())
+        return found.hexdigest()
 
 
 def read(data: Any) -> list[DataSet]:
@@ -83,16 +103,26 @@ def _is_texts(inputs):
 
 def _labels(title, labels, count):
     labels = np.asarray(ops.convert_to_numpy(labels))
-    if labels.ndim == 2 and labels.shape[1] > 1:  # one-hot
+    if _is_one_hot(labels):
         labels = labels.argmax(-1)
-    labels = labels.reshape(-1)
+    if labels.shape == (count, 1):
+        labels = labels[:, 0]
     whole = labels.dtype.kind in "biuf" and np.all(labels == np.floor(labels))
-    if len(labels) != count or not whole or labels.min() < 0:
+    if labels.shape != (count,) or not whole or labels.min() < 0:
         raise ValueError(
             f"Argument `data` must hold {count} classes from 0 on, as integers or "
             f"one-hot, as labels of {title!r}. Received: {labels}"
         )
     return labels.astype(int)
+
+
+def _is_one_hot(labels):
+    several = labels.ndim == 2 and labels.shape[1] > 1 and labels.dtype.kind in "biuf"
+    return several and bool(np.all(np.isin(labels, (0, 1)).all(-1) & _one(labels)))
+
+
+def _one(labels):
+    return labels.sum(-1) == 1
 
 
 def _shown(title, shown, inputs, count):

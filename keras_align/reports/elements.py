@@ -72,7 +72,7 @@ def table(
 def scrolling(content: Element, label: str) -> Element:
     """A region that scrolls to the side, also by the keyboard."""
     return element(
-        "div", content, class_="scrolling", role="region", tabindex=0, aria_label=label
+        "div", content, class_="scrolling", role="group", tabindex=0, aria_label=label
     )
 
 

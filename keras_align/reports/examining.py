@@ -10,8 +10,10 @@ import numpy as np
 from keras_align.diagnostics.measuring import AlignmentMeasure, PooledTokens
 from keras_align.diagnostics.recording import records
 from keras_align.diagnostics.reporting import AlignmentReport, alignment_report
+from keras_align.diagnostics.unchanged_state import unchanged_state
 from keras_align.reports import data_sets
 from keras_align.reports.answers import Answers, answer
+from keras_align.reports.data_sets import DataSet
 from keras_align.validation import checks
 
 TOKENS = 2048  # most queries, and keys, of a head that are measured
@@ -31,6 +33,7 @@ class Examination:
             queries and of keys.
         answers: dict from the title of a data set to its `Answers`.
         facts: dict of strings, how the model was compiled and its precision.
+        measured_on: dict, what decides the numbers beside the model, see `conditions`.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Examination:
     points: dict[str, list[np.ndarray]]
     answers: dict[str, Answers]
     facts: dict[str, str]
+    measured_on: dict[str, Any]
 
 
 def examine(
@@ -59,8 +63,8 @@ def examine(
         model: `keras.Model` with attention that `align_model` can convert, plain or
             aligned.
         data: as in `report`.
-        samples: int > 0, how many samples of the first data set keys and queries are
-            measured on. Defaults to `128`.
+        samples: int > 0, how many samples of the first data set, drawn at random, keys
+            and queries are measured on. Defaults to `128`.
         from_logits: bool, whether the model returns logits, or `None`, the default:
             outputs that sum to 1 are probabilities.
         batch_size: int > 0. Defaults to `32`.
@@ -70,8 +74,8 @@ def examine(
         An `Examination`. The model stays as it is.
 
     Raises:
-        ValueError: if an argument is wrong, the model calls no attention layer, or its
-            outputs do not fit the labels.
+        ValueError: if an argument is wrong, the model calls no attention layer, its
+            outputs do not fit the labels, or queries or keys are not finite.
 
     Example:
 
@@ -84,16 +88,18 @@ def examine(
     """
     _check(model, samples, from_logits, batch_size, seed)
     sets = data_sets.read(data)
-    few = sets[0].first(samples)
+    few = sets[0].some(samples, seed)
     answers = {
         each.title: answer(model, each, batch_size, from_logits)
         for each in sets
         if each.labels is not None
     }
     pooled, drawn = PooledTokens(TOKENS, seed), PooledTokens(POINTS, seed)
-    for path, record in records(model, few, batch_size, scores=False):
-        pooled.add(path, record)
-        drawn.add(path, record)
+    with unchanged_state(model):
+        for path, record in records(model, few, batch_size, scores=False):
+            _check_finite(model, path, record)
+            pooled.add(path, record)
+            drawn.add(path, record)
     return Examination(
         name=model.name,
         layers=alignment_report(model),
@@ -102,7 +108,14 @@ def examine(
         points=drawn.samples,
         answers=answers,
         facts=_facts(model),
+        measured_on=conditions(sets, samples, seed),
     )
+
+
+def conditions(sets: list[DataSet], samples: int, seed: int) -> dict[str, Any]:
+    """What decides the numbers of a report beside the model, by argument."""
+    digests = {each.title: each.digest for each in sets}
+    return {"data": digests, "samples": samples, "seed": seed}
 
 
 def versions() -> dict[str, str]:
@@ -133,6 +146,15 @@ def _check(model, samples, from_logits, batch_size, seed):
             "Argument `from_logits` must be a bool or None. "
             f"Received: from_logits={from_logits!r}"
         )
+
+
+def _check_finite(model, path, record):
+    for name in ("query", "key"):
+        if not np.isfinite(getattr(record, name)).all():
+            raise ValueError(
+                f"Argument `model` must have finite queries and keys. Received: "
+                f"'{model.name}' with a {name} of '{path}' that is not"
+            )
 
 
 def _facts(model):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_align.reports.answers import BINS, Answers
+from keras_align.reports.answers import BINS, Answers, in_bins
 from keras_align.reports.elements import Element, element
 
 SIZE, MARGIN = 300.0, 34.0
@@ -52,16 +52,11 @@ def reliability(title: str, answers: Answers, ece: float) -> Element:
         answers: `Answers`.
         ece: float, expected calibration error.
     """
-    bins = (answers.confidence[:, None] > np.arange(1, BINS) / BINS).sum(-1)
     bars = []
-    for number in np.unique(bins):
-        inside = bins == number
-        x = MARGIN + SIZE * (number + 0.07) / BINS
-        for values, name in (
-            (answers.correct[inside], "accuracy"),
-            (answers.confidence[inside], "confidence"),
-        ):
-            bars.append(_bar(name, x, 0.86 * SIZE / BINS, float(np.mean(values))))
+    for low, high, _, *values in in_bins(answers):
+        x, width = MARGIN + SIZE * low, SIZE * (high - low)
+        for value, name in zip(values, ("accuracy", "confidence"), strict=True):
+            bars.append(_bar(name, x + 0.07 * width, 0.86 * width, value))
     ends = {"x1": MARGIN, "y1": SIZE + 8, "x2": MARGIN + SIZE, "y2": 8}
     bars.append(element("line", class_="diagonal", **ends))
     percent = f"{title}: ECE {100 * ece:.1f}%"

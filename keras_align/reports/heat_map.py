@@ -19,7 +19,7 @@ def heat_map(title: str, measure: AlignmentMeasure, largest: float) -> Element:
     """
     names = short_names(measure.per_layer).values()
     heads = max(len(values) for values in measure.per_layer.values())
-    head = [element("th", "layer", scope="col")]
+    head = [element("th", "layer / head", scope="col")]
     head += [element("th", str(n), scope="col") for n in range(heads)]
     rows = []
     for name, values in zip(names, measure.per_layer.values(), strict=True):
@@ -40,9 +40,14 @@ def heat_map(title: str, measure: AlignmentMeasure, largest: float) -> Element:
 def _cell(value, largest):
     return element(
         "td",
-        f"{value:z.2f}" if abs(value) < 9.995 else f"{value:.1f}",
+        _number(value),
         style=f"--share: {_share(value, largest):.0f}%",
     )
+
+
+def _number(value):
+    digits = 3 if abs(value) < 0.0995 else 2 if abs(value) < 9.995 else 1
+    return f"{value:z.{digits}f}"
 
 
 def _share(value, largest):

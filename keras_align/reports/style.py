@@ -49,6 +49,8 @@ tbody th { font-weight: 400; }
 .worse { color: var(--worse); font-weight: 600; }
 figure { margin: 0.6rem 0; }
 svg { width: 100%; height: auto; max-width: 26rem; display: block; }
+details { margin: 0.4rem 0; }
+summary { cursor: pointer; }
 svg text { fill: var(--muted); font: 11px system-ui, sans-serif; }
 .axis { stroke: var(--line); fill: none; }
 .diagonal { stroke: var(--muted); stroke-dasharray: 4 3; }

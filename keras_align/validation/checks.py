@@ -81,6 +81,12 @@ def dropout_rate(name: str, value: Any) -> None:
         _refuse(name, value, "a number in [0, 1)")
 
 
+def boolean(name: str, value: Any) -> None:
+    """Raises unless `value` is a bool."""
+    if not isinstance(value, bool):
+        _refuse(name, value, "a bool")
+
+
 def choice(name: str, value: Any, choices: tuple) -> None:
     """Raises unless `value` is one of `choices`."""
     if value not in choices:

@@ -1,6 +1,6 @@
 """Every family of keras-hub with attention: aligned, trained a step, stripped.
 
-The README's table of families is what these tests find;
+The table of families in docs/convert_your_model.md is what these tests find;
 `python tests/conversion/test_keras_hub_families.py` prints it.
 """
 
@@ -24,7 +24,7 @@ from keras_align.conversion.finding import find_attention
 from keras_align.diagnostics import alignment_report
 from keras_align.diagnostics.recording import record_attention
 
-README = pathlib.Path(__file__).parents[2] / "README.md"
+PAGE = pathlib.Path(__file__).parents[2] / "docs" / "convert_your_model.md"
 # Q-Former: the first layer sees learned queries that are zero at the start.
 WITHOUT_GRADIENT = {"blip2": 1, "blip2_t5": 1}
 # What stays plain beside attention that is aligned.
@@ -92,7 +92,7 @@ def aligned_layers(model):
 
 
 def row(name, report):
-    """The family's row in the README's table."""
+    """The family's row in the page's table."""
     classes = dict.fromkeys(each.class_name for each in report.aligned)
     classes = ", ".join(each.removeprefix("Aligned") for each in classes)
     plain = [each for each in report.rows if each.alignment is None]
@@ -135,7 +135,7 @@ def test_family(family):
     strip_alignment(model)
     assert identity(model) == before
     assert name in RANDOM or same(outputs(model, inputs), values)
-    assert row(name, report) in README.read_text(encoding="utf-8")
+    assert row(name, report) in PAGE.read_text(encoding="utf-8")
 
 
 @register_alignment("noting")
@@ -195,7 +195,7 @@ def test_family_that_is_refused(name):
         align_model(model)
     assert identity(model) == before
     line = f"| {name} |  | refused: {REFUSED[name]} | |"
-    assert line in README.read_text(encoding="utf-8")
+    assert line in PAGE.read_text(encoding="utf-8")
 
 
 def test_every_backbone_of_keras_hub_is_in_the_table():

@@ -46,7 +46,7 @@ def test_weights_are_those_of_repeated_samples():
 def test_equal_answers_have_no_change():
     found = some_answers()
     limits = answers.paired_intervals(found, found)
-    assert limits == dict.fromkeys(answers.SCORES, (0.0, 0.0))
+    assert limits == dict.fromkeys(answers.JUDGED, (0.0, 0.0))
 
 
 def test_intervals_have_the_width_of_the_normal_approximation():
@@ -57,6 +57,20 @@ def test_intervals_have_the_width_of_the_normal_approximation():
     low, high = answers.paired_intervals(before, after)["accuracy"]
     assert (low + high) / 2 == pytest.approx(gains.mean(), abs=0.15 * half)
     assert (high - low) / 2 == pytest.approx(half, rel=0.1)
+
+
+def test_bins_are_those_of_the_metric():
+    found = some_answers(sharpness=2.0)
+    metric = keras_align.ExpectedCalibrationError(num_bins=answers.BINS)
+    metric.update_state(found.labels, found.probabilities.astype("float32"))
+    expected = {name: np.array(x) for name, x in metric.reliability().items()}
+    filled = expected["share"] > 0
+    bins = list(answers.in_bins(found))
+    assert [round(10 * low) for low, *_ in bins] == list(np.flatnonzero(filled))
+    for column, name in ((2, "share"), (3, "accuracy"), (4, "confidence")):
+        values = np.array([each[column] for each in bins], float)
+        values = values / len(found.labels) if name == "share" else values
+        np.testing.assert_allclose(values, expected[name][filled], rtol=1e-5)
 
 
 def classifier(units, activation=None):
@@ -92,6 +106,7 @@ def sigmoid(x):
     [
         (classifier(2), [0, 2], None, "below 2"),
         (classifier(2), [0, 1], False, "must be True where outputs are no"),
+        (classifier(3, "sigmoid"), [0, 1], None, "3 sigmoid outputs"),
         (
             keras.Model(x := keras.Input((4,)), {"a": x, "b": x}),
             [0, 1],

@@ -17,7 +17,8 @@ def unchanged_state(model: keras.Model) -> Iterator[None]:
     """Gives back what calls in inference mode have drawn and summed.
 
     A layer may draw in inference too, as `Dropout` that is called with `training=True`.
-    The states of all random numbers, and of what the alignments log, are then restored.
+    The states of all random numbers, of weights that are not trained, as counters and
+    means, and of what the alignments log, are then restored.
 
     Args:
         model: `keras.Model`. On JAX its variables must hold their values.
@@ -39,9 +40,9 @@ def unchanged_state(model: keras.Model) -> Iterator[None]:
 
 
 def _states(model):
-    """Variables that are no weights, and the global seed."""
-    weights = set(map(id, model.weights))
-    own = [variable for variable in model.variables if id(variable) not in weights]
+    """Variables that are not trained, and the global seed."""
+    trained = set(map(id, model.trainable_weights))
+    own = [variable for variable in model.variables if id(variable) not in trained]
     seed = keras_internals.known_global_seed()
     return own if seed is None else [*own, seed]
 
