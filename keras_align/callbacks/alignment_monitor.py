@@ -2,6 +2,7 @@
 
 import math
 import os
+import warnings
 from typing import Any, Literal
 
 import keras
@@ -124,7 +125,9 @@ class AlignmentMonitor(keras.callbacks.Callback):
         name: str = "alignment",
     ) -> None:
         super().__init__()
-        if frequency != "epoch":
+        if isinstance(frequency, str):
+            checks.choice("frequency", frequency, ("epoch",))
+        else:
             checks.positive_integer("frequency", frequency)
         if bandwidth is not None:
             checks.positive("bandwidth", bandwidth)
@@ -192,10 +195,22 @@ class AlignmentMonitor(keras.callbacks.Callback):
             measured[path, "loss"] = math.nan if loss is None else loss
         measurement = self._record(epoch + 1, measured)
         if logs is not None:
-            logs.update(measurement.logs(self.name, self.per_layer))
+            own = measurement.logs(self.name, self.per_layer)
+            self._warn_of_another(own.keys() & logs.keys())
+            logs.update(own)
 
     def on_train_end(self, logs: dict | None = None) -> None:
         self._files.close()
+
+    def _warn_of_another(self, taken):
+        """Of a monitor whose values the logs of this epoch have already."""
+        if taken and len(self.history) <= 2:
+            warnings.warn(
+                f"AlignmentMonitor: the logs have {sorted(taken)} already, which are "
+                "replaced. Give each monitor of a `fit` another `name`, and another "
+                "`csv_path`.",
+                stacklevel=2,
+            )
 
     def _lack(self, others):
         """Why nothing can be recorded, a clause."""

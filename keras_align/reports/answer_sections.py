@@ -18,7 +18,7 @@ from keras_align.reports.examining import Examination
 
 Pair = tuple[Examination, Examination]
 LEVEL = 0.05  # of significance
-FEWEST = 30  # samples of which a mean is said to have changed
+FEWEST = 30  # samples from which on a mean has an interval
 _SCORES = {  # title, factor, digits, whether larger is better
     "accuracy": ("accuracy, %", 100.0, 1, True),
     "ece": ("ECE, %", 100.0, 1, False),
@@ -37,7 +37,7 @@ def comparison(titles: list[str], models: Pair, seed: int) -> Iterator[Element]:
         for score, (title, factor, digits, larger) in _SCORES.items():
             pair = factor * before[score], factor * after[score]
             interval = None
-            if score in limits:
+            if score in limits and len(old.labels) >= FEWEST:
                 low, high = (factor * limit for limit in limits[score])
                 interval = round(low, digits), round(high, digits)
             verdict = judge(score, interval, larger, old, new)

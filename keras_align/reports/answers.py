@@ -68,10 +68,16 @@ def answer(
     outputs = ops.convert_to_numpy(ops.cast(outputs, "float32")).astype("float64")
     if outputs.ndim == 1:
         outputs = outputs[:, None]
-    if outputs.ndim != 2 or not np.isfinite(outputs).all():
+    if outputs.ndim != 2:
         raise ValueError(
-            "Argument `model` must return finite numbers of the shape (B, C) where "
-            f"data have labels. Received: '{model.name}' with outputs {outputs.shape}"
+            "Argument `model` must return numbers of the shape (B, C) where data have "
+            f"labels. Received: '{model.name}' with outputs {outputs.shape}"
+        )
+    infinite = int((~np.isfinite(outputs)).any(-1).sum())
+    if infinite:
+        raise ValueError(
+            "Argument `model` must return finite numbers. Received: NaN or infinity "
+            f"for {infinite} of {len(outputs)} samples of {data_set.title!r}"
         )
     probabilities = _probabilities(model, outputs, from_logits)
     if data_set.labels.max() >= probabilities.shape[1]:
@@ -207,10 +213,10 @@ def _are_logits(model, outputs):
         return not _sum_to_one(outputs)
     if outputs.min() < 0.0 or outputs.max() > 1.0:
         return True
-    if activation is None:
+    if activation not in (keras.activations.sigmoid, keras.activations.linear):
         raise ValueError(
             "Argument `from_logits` must be a bool for one output between 0 and 1 "
-            f"whose activation is not known. Received: from_logits=None for "
-            f"'{model.name}'"
+            "whose activation is neither sigmoid nor linear. Received: from_logits=None "
+            f"for '{model.name}'"
         )
     return activation is not keras.activations.sigmoid

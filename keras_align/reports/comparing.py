@@ -46,7 +46,8 @@ def report(
             `(n,)` or one-hot `(n, C)`, or `None` for keys and queries alone; `shown`
             texts `(n,)` that stand for the samples on the page, by default the inputs
             where they are texts. Keys and queries are of the first data set.
-        path: where the page is written; a file that is there is replaced.
+        path: where the page is written. A page that is there is replaced, no other
+            file.
         titles: two strings, of the models. Defaults to `("before", "after")`.
         class_names: strings, one a class, or `None` for their numbers.
         settings: dictionary of what else the page should say, as hyperparameters.
@@ -67,7 +68,7 @@ def report(
     Raises:
         ValueError: if an argument is wrong, a model calls no attention layer, or
             answers do not fit the labels. Nothing is written then.
-        OSError: if the page cannot be written.
+        OSError: if the page cannot be written, before a model runs.
 
     Example:
 
@@ -83,7 +84,7 @@ def report(
     """
     checks.count("examples", examples)
     _check_mappings(settings=settings, notes=notes)
-    names, file = _two(titles), _writable(path)
+    names, file = _two(titles), page.writable(path)
     sets = data_sets.read(data)
     options = samples, from_logits, batch_size, seed
     before = _examined("model_before", model_before, data, options)
@@ -181,13 +182,3 @@ def _check_answers(models, given):
                 "Arguments `model_before` and `model_after` must have equally many "
                 f"classes. Received: models with {sorted(classes)}"
             )
-
-
-def _writable(path):
-    path = pathlib.Path(path)
-    if path.is_dir() or not path.parent.is_dir():
-        raise ValueError(
-            "Argument `path` must be a file in a folder that is there. "
-            f"Received: path={str(path)!r}"
-        )
-    return path

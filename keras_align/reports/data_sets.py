@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from keras import ops, tree
 
+LONGEST = 600  # characters of a sample that are shown
 ONE = "data"  # the title of data that were given without one
 
 
@@ -74,6 +75,11 @@ def _read_one(title, entry):
         )
     inputs, labels, shown = (*entry, None)[:3]
     inputs = _arrays(inputs)
+    if not all(np.ndim(leaf) for leaf in tree.flatten(inputs)):
+        raise ValueError(
+            "Argument `data` must hold arrays with samples along the first axis, or "
+            f"lists of strings. Received: {title!r} with inputs={inputs!r:.60}"
+        )
     sizes = {len(leaf) for leaf in tree.flatten(inputs)}
     if len(sizes) != 1 or 0 in sizes:
         raise ValueError(
@@ -97,12 +103,12 @@ def _arrays(inputs):
 
 
 def _is_texts(inputs):
-    is_list = isinstance(inputs, list)
+    is_list = isinstance(inputs, list | tuple)
     return is_list and bool(inputs) and all(isinstance(x, str) for x in inputs)
 
 
 def _labels(title, labels, count):
-    labels = np.asarray(ops.convert_to_numpy(labels))
+    labels = np.asarray(labels if _is_plain(labels) else ops.convert_to_numpy(labels))
     if _is_one_hot(labels):
         labels = labels.argmax(-1)
     if labels.shape == (count, 1):
@@ -110,10 +116,15 @@ def _labels(title, labels, count):
     whole = labels.dtype.kind in "biuf" and np.all(labels == np.floor(labels))
     if labels.shape != (count,) or not whole or labels.min() < 0:
         raise ValueError(
-            f"Argument `data` must hold {count} classes from 0 on, as integers or "
-            f"one-hot, as labels of {title!r}. Received: {labels}"
+            f"Argument `data` must hold {count} labels of {title!r}, each a class from "
+            "0 on, as integers or one-hot. Received: labels of the shape "
+            f"{labels.shape}, such as {labels.reshape(-1)[:3].tolist()}"
         )
     return labels.astype(int)
+
+
+def _is_plain(labels):
+    return isinstance(labels, list | tuple | dict | np.ndarray)
 
 
 def _is_one_hot(labels):
@@ -131,14 +142,19 @@ def _shown(title, shown, inputs, count):
         leaves = tree.flatten(inputs)
         if not all(np.asarray(leaf[:1]).dtype.kind in "OSU" for leaf in leaves):
             return None
-        return [" | ".join(map(_text, row)) for row in zip(*leaves, strict=True)]
-    shown = list(map(str, shown))
+        rows = zip(*leaves, strict=True)
+        return [_cut(" | ".join(map(_text, row))) for row in rows]
+    shown = [_cut(str(text)) for text in shown]
     if len(shown) != count:
         raise ValueError(
             f"Argument `data` must hold a text for each of the {count} samples of "
             f"{title!r}. Received: {len(shown)} texts"
         )
     return shown
+
+
+def _cut(text):
+    return text if len(text) <= LONGEST else text[:LONGEST] + " ..."
 
 
 def _text(value):

@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ElementTree
 from typing import Any
 
 Element = ElementTree.Element
+BEGINNING = "<!DOCTYPE html>\n"
 _NO_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
@@ -36,7 +37,7 @@ def clean(value: Any) -> str:
 def written(root: Element) -> str:
     """The page as text."""
     body = ElementTree.tostring(root, encoding="unicode", method="html")
-    return "<!DOCTYPE html>\n" + body + "\n"
+    return BEGINNING + body + "\n"
 
 
 def table(

@@ -20,7 +20,7 @@ TOKENS = 2048  # most queries, and keys, of a head that are measured
 POINTS = 250  # and that are drawn
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Examination:
     """What `examine` found of a model.
 
@@ -44,6 +44,12 @@ class Examination:
     answers: dict[str, Answers]
     facts: dict[str, str]
     measured_on: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return (
+            f"<Examination of '{self.name}': total MMD {self.measure.total:z.3f}, "
+            f"answers to {list(self.answers)}>"
+        )
 
 
 def examine(

@@ -5,7 +5,7 @@ import pathlib
 import tempfile
 from collections.abc import Iterable
 
-from keras_align.reports.elements import Element, element, written
+from keras_align.reports.elements import BEGINNING, Element, element, written
 from keras_align.reports.style import STYLE
 
 
@@ -34,6 +34,30 @@ def page(
     first = element("h1", heading), element("div", *summary, class_="summary")
     body = element("body", element("main", *first, *sections))
     return written(element("html", head, body, lang="en"))
+
+
+def writable(path: str | os.PathLike) -> pathlib.Path:
+    """Returns the path of a page that can be written, or raises."""
+    if not isinstance(path, str | os.PathLike):
+        raise ValueError(
+            f"Argument `path` must be a string or a path. Received: path={path!r}"
+        )
+    file = pathlib.Path(path)
+    if file.is_dir() or not file.parent.is_dir():
+        raise ValueError(
+            "Argument `path` must be a file in a folder that is there. "
+            f"Received: path={str(path)!r}"
+        )
+    if file.exists() and not file.read_bytes().startswith(BEGINNING.encode()):
+        raise ValueError(
+            "Argument `path` must be a new file, or a page to replace. "
+            f"Received: path={str(path)!r}, another file"
+        )
+    try:
+        with tempfile.TemporaryFile(dir=file.parent):
+            return file
+    except OSError as error:
+        raise OSError(error.errno, "the page cannot be written", str(path)) from error
 
 
 def write(text: str, path: pathlib.Path) -> None:

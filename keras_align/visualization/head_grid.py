@@ -113,7 +113,7 @@ def _texts(samples, tokens, key_tokens):
     texts = [
         (
             real_tokens("tokens", tokens, each.query_mask),
-            real_tokens(key_name, keys, each.key_mask),
+            real_tokens(key_name, keys, each.key_mask, of_keys=key_tokens is None),
         )
         for each in samples
     ]

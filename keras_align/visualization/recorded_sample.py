@@ -78,13 +78,16 @@ def read_sample(path: str, record: Any, sample: int) -> RecordedSample:
     )
 
 
-def real_tokens(name: str, tokens: Sequence[str], mask: np.ndarray) -> list[str]:
+def real_tokens(
+    name: str, tokens: Sequence[str], mask: np.ndarray, of_keys: bool = False
+) -> list[str]:
     """Returns the tokens that are not padding.
 
     Args:
         name: string, of the argument, for messages.
         tokens: strings, one for each place of `mask`, or for each real one alone.
         mask: boolean array `(T,)`, True for a real token.
+        of_keys: bool, whether tokens of queries are taken for those of keys.
     """
     is_sequence = isinstance(tokens, (list, tuple, np.ndarray))
     if not is_sequence or not all(isinstance(token, str) for token in tokens):
@@ -95,6 +98,11 @@ def real_tokens(name: str, tokens: Sequence[str], mask: np.ndarray) -> list[str]
         return [str(t) for t, real in zip(tokens, mask, strict=True) if real]
     if len(tokens) == mask.sum():
         return list(map(str, tokens))
+    if of_keys:
+        raise ValueError(
+            f"Argument `key_tokens` must be given: there are {len(mask)} keys, and "
+            f"{len(tokens)} tokens of queries. Received: key_tokens=None"
+        )
     raise ValueError(
         f"Argument `{name}` must hold {len(mask)} tokens, or {mask.sum()} without the "
         f"padding of the sample. Received: {len(tokens)} in {name}"

@@ -85,3 +85,14 @@ def test_importing_needs_no_package_for_pictures_or_logs():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "[]"
+
+
+def test_two_monitors_of_one_name_are_warned_about():
+    model = masked_attention("mmd")
+    inputs = {"tokens": X, "mask": np.ones((8, 5), bool)}
+    monitors = [AlignmentMonitor(inputs) for _ in range(2)]
+    with pytest.warns(UserWarning, match="another `name`"):
+        model.fit(inputs, X, verbose=0, callbacks=monitors)
+    monitors[1] = AlignmentMonitor(inputs, name="other")
+    history = model.fit(inputs, X, verbose=0, callbacks=monitors).history
+    assert {"alignment/total_mmd", "other/total_mmd"} <= set(history)

@@ -107,6 +107,7 @@ def sigmoid(x):
         (classifier(2), [0, 2], None, "below 2"),
         (classifier(2), [0, 1], False, "must be True where outputs are no"),
         (classifier(3, "sigmoid"), [0, 1], None, "3 sigmoid outputs"),
+        (classifier(1, "hard_sigmoid"), [0, 1], None, "neither sigmoid nor linear"),
         (
             keras.Model(x := keras.Input((4,)), {"a": x, "b": x}),
             [0, 1],

@@ -25,6 +25,10 @@ def test_texts_are_shown_by_themselves():
     (pairs,) = data_sets.read(((["a", "b"], ["c", "d"]), None))
     assert pairs.shown == ["a | c", "b | d"]
     assert [each.tolist() for each in pairs.some(9, seed=0)] == [["a", "b"], ["c", "d"]]
+    (more,) = data_sets.read((("a", "b", "c"), [0, 1, 0]))
+    assert more.shown == ["a", "b", "c"]
+    (long,) = data_sets.read((["word " * 1000], None))
+    assert long.shown == [("word " * 1000)[: data_sets.LONGEST] + " ..."]
     (raw,) = data_sets.read((np.array([b"caf\xc3\xa9"]), None))
     assert raw.shown == ["caf\u00e9"]
 
@@ -38,7 +42,10 @@ def test_texts_are_shown_by_themselves():
         ((INPUTS,), "tuple"),
         ((INPUTS[:0], None), "at least one"),
         (((INPUTS, INPUTS[:2]), None), r"\[2, 3\]"),
-        ((INPUTS, [0, 1]), "3 classes"),
+        ((INPUTS, [0, 1]), r"3 labels of 'data'.*of the shape \(2,\)"),
+        ((INPUTS, {"a": [0, 1, 2]}), "3 labels"),
+        (("one text", None), "samples along the first axis"),
+        ((INPUTS, [0, 1, 2], ["a"]), "1 texts"),
         ((INPUTS, [0, 1, -1]), "from 0 on"),
         ((INPUTS, [0.5, 1, 1]), "as integers"),
         ((INPUTS, ["a", "b", "c"]), "as integers"),

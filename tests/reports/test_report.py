@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import keras_align
-from keras_align.reports import examine
+from keras_align.reports import comparing, examine
 
 VOID = {"meta", "br", "img", "input", "link"}
 HOSTILE = '<script>alert(1)</script> & "quotes" \x00\u202e \ud800 caf\u00e9'
@@ -198,6 +198,37 @@ def test_other_samples_than_were_examined_are_refused(tmp_path, options):
     before = examine(model, data, **options)
     with pytest.raises(ValueError, match=f"others of .'{next(iter(options))}'"):
         keras_align.report(before, model, data, tmp_path / "page.html")
+
+
+def test_no_other_file_is_replaced(tmp_path):
+    toy().save(tmp_path / "model.keras")
+    before = (tmp_path / "model.keras").read_bytes()
+    for model in (toy(), tmp_path / "model.keras"):
+        with pytest.raises(ValueError, match="a new file, or a page to replace"):
+            keras_align.report(model, toy(), toy_data(), tmp_path / "model.keras")
+    assert (tmp_path / "model.keras").read_bytes() == before
+    page = tmp_path / "page.html"
+    for _ in range(2):  # the second replaces the first
+        keras_align.report(toy(), toy(), (toy_data()[0], None), page)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc"), reason="needs /proc")
+def test_a_folder_that_takes_no_file_is_named_before_a_model_runs(monkeypatch):
+    monkeypatch.delattr(comparing, "examine")
+    with pytest.raises(OSError, match="/proc/page.html"):
+        keras_align.report(toy(), toy(), toy_data(), "/proc/page.html")
+
+
+def test_an_examination_prints_in_a_line():
+    text = repr(examine(toy(), toy_data()))
+    assert text.startswith("<Examination of 'toy': total MMD") and len(text) < 100
+
+
+def test_answers_that_are_not_finite_are_counted():
+    data = toy_data()
+    data[0][:3] = np.inf
+    with pytest.raises(ValueError, match="for 3 of 40 samples of 'data'"):
+        examine(toy(), data)
 
 
 def test_weights_that_are_not_finite_are_named():

@@ -207,3 +207,9 @@ def test_layers_with_other_padding_are_refused_with_tokens():
     assert len(heat_maps(visualization.plot_head_grid(records))) == 8
     with pytest.raises(ValueError, match="layers that differ in what is padding"):
         visualization.plot_head_grid(records, list("abcdefg"))
+
+
+def test_keys_of_others_want_their_own_tokens():
+    records = {"cross": random_record(queries=6, keys=9, real=6)}
+    with pytest.raises(ValueError, match="`key_tokens` must be given.*9 keys, and 6"):
+        visualization.plot_head_grid(records, list("abcdef"), sample=1)
