@@ -216,7 +216,7 @@ def _are_logits(model, outputs):
     if activation not in (keras.activations.sigmoid, keras.activations.linear):
         raise ValueError(
             "Argument `from_logits` must be a bool for one output between 0 and 1 "
-            "whose activation is neither sigmoid nor linear. Received: from_logits=None "
-            f"for '{model.name}'"
+            "whose activation is neither sigmoid nor linear. Received: "
+            f"from_logits=None for '{model.name}'"
         )
     return activation is not keras.activations.sigmoid

@@ -11,6 +11,7 @@ import pytest
 
 import keras_align
 from keras_align.reports import comparing, examine
+from keras_align.reports.elements import BEGINNING
 
 VOID = {"meta", "br", "img", "input", "link"}
 HOSTILE = '<script>alert(1)</script> & "quotes" \x00\u202e \ud800 caf\u00e9'
@@ -177,11 +178,11 @@ def test_a_saved_model_and_data_without_labels(tmp_path):
 def test_wrong_arguments_leave_the_last_page(tmp_path, monkeypatch, change, message):
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "page.html"
-    file.write_text("the last page")
+    file.write_text(last := BEGINNING + "the last page")
     given = {"model_before": toy(), "model_after": toy(), "data": toy_data()}
     with pytest.raises(ValueError, match=message):
         keras_align.report(**given | {"path": file} | change)
-    assert file.read_text() == "the last page"
+    assert file.read_text() == last
     assert os.listdir(tmp_path) == ["page.html"]
 
 
