@@ -12,6 +12,8 @@ from execution import QUICK_STEP, array
 from keras_align.callbacks import AlignmentMonitor
 from keras_align.diagnostics import measure_alignment, record_attention
 
+pytestmark = pytest.mark.slow_on("jax")  # tracing takes long
+
 X = tokens(5, batch=8)
 
 

@@ -16,6 +16,8 @@ from keras_align import keras_internals
 from keras_align.callbacks import AlignmentMonitor
 from keras_align.callbacks.head_map import head_map
 
+pytestmark = pytest.mark.slow_on("jax")  # tracing takes long
+
 X = tokens(5, batch=6)
 COLUMNS = ["step", "epoch", "layer", "head", "quantity", "value"]
 

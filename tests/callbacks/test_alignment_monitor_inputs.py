@@ -11,6 +11,8 @@ import keras_align
 from keras_align.callbacks import AlignmentMonitor
 from keras_align.diagnostics import measure_alignment
 
+pytestmark = pytest.mark.slow_on("jax")  # tracing takes long
+
 X = tokens(5, batch=8)
 
 

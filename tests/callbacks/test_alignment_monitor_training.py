@@ -23,6 +23,8 @@ from keras_align.callbacks.step_counter import StepCounter
 from keras_align.diagnostics import measure_alignment
 from keras_align.training import ShuffledBatches
 
+pytestmark = pytest.mark.slow_on("jax")  # tracing takes long
+
 X, Y = tokens(5, batch=12), tokens(5, batch=12, seed=1)
 SAMPLE = tokens(5, batch=3, seed=2)
 
@@ -192,6 +194,7 @@ def test_mixed_precision(policy):
     assert totals(monitor)[6] == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.backends("tensorflow")
 def test_two_mirrored_devices(tmp_path):
     file = tmp_path / "found.json"

@@ -130,6 +130,7 @@ def test_features_are_sparse_where_they_are_few(tmp_path, density):
     assert noisy.shape == (NODES, SIZE) and isinstance(noisy, np.ndarray)
 
 
+@pytest.mark.slow
 def test_the_whole_on_a_small_graph(tmp_path, capsys):
     data = str(write_graph(tmp_path, density=0.01))
     output = tmp_path / "results"

@@ -13,6 +13,8 @@ import keras_align
 from keras_align.reports import comparing, examine
 from keras_align.reports.elements import BEGINNING
 
+pytestmark = pytest.mark.slow_on("jax")  # tracing takes long
+
 VOID = {"meta", "br", "img", "input", "link"}
 HOSTILE = '<script>alert(1)</script> & "quotes" \x00\u202e \ud800 caf\u00e9'
 
