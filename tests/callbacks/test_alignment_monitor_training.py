@@ -36,6 +36,17 @@ class Drawing(keras.layers.Layer):
         return x + 0.1 * keras.random.normal(keras.ops.shape(x)[1:])
 
 
+class Counting(keras.layers.Layer):
+    """Counts its calls in a weight that is not trained, and depends on them."""
+
+    def build(self, input_shape):
+        self.calls = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+    def call(self, x):
+        self.calls.assign(self.calls + 1.0)
+        return x * (1.0 + 0.01 * self.calls)
+
+
 def build(*before, alignments=("mmd",), **options):
     """Aligned attention with dropout after what functions make; compiled."""
     keras.utils.set_random_seed(0)
@@ -79,7 +90,7 @@ EXECUTIONS = [QUICK_STEP, *([{"jit_compile": True}] if BACKEND == "tensorflow" e
 
 @pytest.mark.parametrize("options", EXECUTIONS)
 def test_training_is_the_same_bit_for_bit(options):
-    drawing = always_dropping, *([Drawing] if BACKEND != "jax" else [])
+    drawing = always_dropping, Counting, *([Drawing] if BACKEND != "jax" else [])
     alignments = ("gan",) if options.get("jit_compile") else ("ct", "gan")
     found = []
     for monitor in ([], [AlignmentMonitor(SAMPLE, frequency=2)]):
