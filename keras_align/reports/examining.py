@@ -95,13 +95,13 @@ def examine(
     _check(model, samples, from_logits, batch_size, seed)
     sets = data_sets.read(data)
     few = sets[0].some(samples, seed)
-    answers = {
-        each.title: answer(model, each, batch_size, from_logits)
-        for each in sets
-        if each.labels is not None
-    }
     pooled, drawn = PooledTokens(TOKENS, seed), PooledTokens(POINTS, seed)
     with unchanged_state(model):
+        answers = {
+            each.title: answer(model, each, batch_size, from_logits)
+            for each in sets
+            if each.labels is not None
+        }
         for path, record in records(model, few, batch_size, scores=False):
             _check_finite(model, path, record)
             pooled.add(path, record)
@@ -155,8 +155,12 @@ def _check(model, samples, from_logits, batch_size, seed):
 
 
 def _check_finite(model, path, record):
-    for name in ("query", "key"):
-        if not np.isfinite(getattr(record, name)).all():
+    real = {
+        "query": record.query[record.query_mask],
+        "key": record.key[record.key_mask],
+    }
+    for name, tokens in real.items():
+        if not np.isfinite(tokens).all():
             raise ValueError(
                 f"Argument `model` must have finite queries and keys. Received: "
                 f"'{model.name}' with a {name} of '{path}' that is not"
@@ -164,7 +168,7 @@ def _check_finite(model, path, record):
 
 
 def _facts(model):
-    facts = {"precision": str(keras.tree.flatten(model.dtype_policy.name)[0])}
+    facts = {"precision": model.dtype_policy.name}
     optimizer = getattr(model, "optimizer", None)
     if optimizer is not None:
         facts["optimizer"] = type(optimizer).__name__
