@@ -1,8 +1,6 @@
 """The files that `AlignmentMonitor` writes."""
 
 import os
-import re
-from typing import Any
 
 from keras_align.callbacks.head_map import head_map
 from keras_align.callbacks.measurement import Measurement
@@ -27,7 +25,7 @@ class MonitorFiles:
         if log_dir is not None:
             checks.local_folder("log_dir", log_dir)
         if csv_path is not None:
-            _check_path("csv_path", csv_path)
+            checks.local_file("csv_path", csv_path)
         self._log_dir, self._csv_path = log_dir, csv_path
         self._records: RecordsFile | None = None
         self._summaries: SummaryFile | None = None
@@ -72,12 +70,3 @@ class MonitorFiles:
         if self._summaries is not None:
             self._summaries.close()
         self._records = self._summaries = None
-
-
-def _check_path(name: str, value: Any) -> None:
-    is_path = isinstance(value, (str, os.PathLike)) and os.fspath(value)
-    if not is_path or re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(value)):
-        raise ValueError(
-            f"Argument `{name}` must be the path of a local file, not a URL. "
-            f"Received: {name}={value!r}"
-        )

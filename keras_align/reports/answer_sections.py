@@ -68,24 +68,29 @@ def judge(
     """Returns "better", "worse", or "" where that cannot be told.
 
     Args:
-        score: string, of `answers.SCORES`.
+        score: string, a key of what `answers.scores` returns.
         interval: 95% interval of the change, as it is shown.
         larger_is_better: bool.
         old: `Answers` before.
         new: `Answers` after.
     """
     if score == "accuracy":
-        gained = int(np.sum(new.correct & ~old.correct))
-        lost = int(np.sum(old.correct & ~new.correct))
+        gained, lost = gained_and_lost(old, new)
         if mcnemar(gained, lost) >= LEVEL:
             return ""
         return "better" if gained > lost else "worse"
-    if interval is None or len(old.labels) < FEWEST:
+    if interval is None:
         return ""
     low, high = interval
     if low <= 0.0 <= high:
         return ""
     return "better" if (low > 0.0) == larger_is_better else "worse"
+
+
+def gained_and_lost(old: Answers, new: Answers) -> tuple[int, int]:
+    """How many answers went from wrong to right, and from right to wrong."""
+    gained, lost = new.correct & ~old.correct, old.correct & ~new.correct
+    return int(gained.sum()), int(lost.sum())
 
 
 def mcnemar(gained: int, lost: int) -> float:
@@ -146,12 +151,11 @@ def changes(
     for name, old in models[0].answers.items():
         new = models[1].answers[name]
         changed = np.flatnonzero(old.classes != new.classes)
-        won = int(np.sum(new.correct[changed] & ~old.correct[changed]))
-        lost = int(np.sum(old.correct[changed] & ~new.correct[changed]))
+        gained, lost = gained_and_lost(old, new)
         yield element(
             "p",
-            f"{name}: {len(changed):,} of {len(old.labels):,} answers changed, {won} "
-            f"from wrong to right, {lost} from right to wrong.",
+            f"{name}: {len(changed):,} of {len(old.labels):,} answers changed, "
+            f"{gained} from wrong to right, {lost} from right to wrong.",
         )
         sure = (old.confidence + new.confidence)[changed]
         chosen = changed[np.argsort(-sure, kind="stable")][:most]

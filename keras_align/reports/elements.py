@@ -41,7 +41,7 @@ def written(root: Element) -> str:
 
 
 def table(
-    caption: Any, titles: list, rows: list[list], kind: str = "numbers"
+    caption: Any, titles: list, rows: list[list], kind: str = "numbers", label: str = ""
 ) -> Element:
     """A table whose first column names the rows; it scrolls where it is too wide.
 
@@ -49,7 +49,9 @@ def table(
         caption: string or element.
         titles: list of strings.
         rows: list of lists of strings or elements.
-        kind: `"numbers"`, aligned to the right, `"texts"`, or `"wrapping"` ones.
+        kind: `"numbers"`, aligned to the right, `"texts"`, `"wrapping"` ones, or
+            `"heat"`, numbers in colours.
+        label: string, how it is read aloud; its caption by default.
     """
     head = element("tr", *(element("th", title, scope="col") for title in titles))
     body = [
@@ -67,7 +69,7 @@ def table(
         element("tbody", *body),
         class_=kind,
     )
-    return scrolling(made, "".join(made[0].itertext()))
+    return scrolling(made, label or "".join(made[0].itertext()))
 
 
 def scrolling(content: Element, label: str) -> Element:

@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_align.diagnostics.layer_names import short_names
 from keras_align.diagnostics.measuring import AlignmentMeasure
-from keras_align.reports.elements import Element, element, scrolling
+from keras_align.reports.elements import Element, element, table
 
 _DECADES = 3.0  # of MMD from the lightest to the darkest colour
 
@@ -19,22 +19,15 @@ def heat_map(title: str, measure: AlignmentMeasure, largest: float) -> Element:
     """
     names = short_names(measure.per_layer).values()
     heads = max(len(values) for values in measure.per_layer.values())
-    head = [element("th", "layer / head", scope="col")]
-    head += [element("th", str(n), scope="col") for n in range(heads)]
-    rows = []
-    for name, values in zip(names, measure.per_layer.values(), strict=True):
-        cells = [_cell(value, largest) for value in values]
-        cells += [element("td") for _ in range(heads - len(values))]
-        rows.append(element("tr", element("th", name, scope="row"), *cells))
+    rows = [
+        [name, *(_cell(value, largest) for value in values)]
+        + [""] * (heads - len(values))
+        for name, values in zip(names, measure.per_layer.values(), strict=True)
+    ]
     caption = f"{title}: total {measure.total:.2f}"
-    made = element(
-        "table",
-        element("caption", caption),
-        element("thead", element("tr", *head)),
-        element("tbody", *rows),
-        class_="heat",
-    )
-    return scrolling(made, f"MMD by layer and head, {caption}")
+    titles = ["layer / head", *map(str, range(heads))]
+    label = f"MMD by layer and head, {caption}"
+    return table(caption, titles, rows, "heat", label)
 
 
 def _cell(value, largest):

@@ -103,13 +103,20 @@ def no_float(name: str, mask: Any) -> None:
 
 
 def local_folder(name: str, value: Any) -> None:
-    """Raises unless `value` names a folder of the local file system.
+    """Raises unless `value` names a folder of the local file system."""
+    _local(name, value, "folder")
 
-    A path of `pathlib` has lost a slash of the URL that it was made of.
-    """
+
+def local_file(name: str, value: Any) -> None:
+    """Raises unless `value` names a file of the local file system."""
+    _local(name, value, "file")
+
+
+def _local(name, value, kind):
+    """A path of `pathlib` has lost a slash of the URL that it was made of."""
     is_path = isinstance(value, (str, os.PathLike)) and os.fspath(value)
     if not is_path or re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(value)):
-        _refuse(name, value, "the path of a local folder, not a URL")
+        _refuse(name, value, f"the path of a local {kind}, not a URL")
 
 
 def query_and_key(

@@ -5,6 +5,7 @@ import types
 import keras
 import numpy as np
 import pytest
+from figure_parts import legend, lines, panels
 
 pytest.importorskip("matplotlib")
 
@@ -23,18 +24,6 @@ LOGS = {
     "val_accuracy": [0.4, 0.6, 0.7],
     "val_loss": [1.0, 0.8, 0.7],
 }
-
-
-def panels(figure):
-    return {axes.get_title(): axes for axes in figure.axes}
-
-
-def lines(axes):
-    return [np.array(line.get_data()) for line in axes.lines]
-
-
-def legend(figure):
-    return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 def test_losses_come_first_and_alignment_last():

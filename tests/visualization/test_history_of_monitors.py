@@ -5,6 +5,7 @@ import types
 import keras
 import numpy as np
 import pytest
+from figure_parts import legend, lines, panels
 
 pytest.importorskip("matplotlib")
 
@@ -34,18 +35,6 @@ def records(scale=1.0, steps_per_epoch=2, epochs=3, layers=2, heads=3):
         for head in range(heads)
     ]
     return found, values
-
-
-def panels(figure):
-    return {axes.get_title(): axes for axes in figure.axes}
-
-
-def lines(axes):
-    return [np.array(line.get_data()) for line in axes.lines]
-
-
-def legend(figure):
-    return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 def test_a_monitor_has_a_curve_for_every_layer():
