@@ -1,14 +1,16 @@
-"""What AA-CT trains: bidirectional conditional transport, plain and fast.
+"""What AA-CT trains: bidirectional conditional transport, plain, fast and by chunks.
 
 The plain form is the equation. Automatic differentiation would keep several
 `(B, N, T, S)` arrays of every layer until the backward pass and run over them again; in
 the closed form the gradients are written down and computed together with the value, so
-nothing of that size outlives the forward pass.
+nothing of that size outlives the forward pass. For long sequences the closed form goes
+over chunks of rows, once in each direction, and nothing of that size is ever formed.
 """
 
 from keras import ops
 
 from keras_align.divergences import numerics
+from keras_align.divergences.chunks import by_chunks, chunk_size
 from keras_align.divergences.numerics import (
     Tensor,
     largest,
@@ -55,11 +57,16 @@ def conditional_transport(
     checks.query_and_key(*critic, query_mask, key_mask)
     navigator = {"query_navigator": query_navigator}, {"key_navigator": key_navigator}
     checks.query_and_key(*navigator, query_mask, key_mask)
-    total = conditional_transport_closed_form(
+    query, key = map(numerics.as_rows, (query_navigator, key_navigator))
+    whole = chunk_size(query, key) is None
+    form = conditional_transport_closed_form
+    if not whole:
+        form = conditional_transport_by_chunks
+    total = form(
         numerics.l2_normalize(numerics.as_rows(query_critic)),
         numerics.l2_normalize(numerics.as_rows(key_critic)),
-        numerics.as_rows(query_navigator),
-        numerics.as_rows(key_navigator),
+        query,
+        key,
         numerics.token_weights(query_mask, query_critic)[:, None],
         numerics.token_weights(key_mask, key_critic)[:, None],
         rho,
@@ -147,6 +154,60 @@ def conditional_transport_closed_form(
         transposed_matmul(logits_gradient, query) * real_column[..., None],
     )
     return numerics.with_gradient(value, *zip(arguments, gradients, strict=True))
+
+
+def conditional_transport_by_chunks(
+    unit_query: Tensor,
+    unit_key: Tensor,
+    query: Tensor,
+    key: Tensor,
+    row: Tensor,
+    column: Tensor,
+    rho: float,
+) -> Tensor:
+    """`conditional_transport_closed_form` in memory that is linear in the tokens.
+
+    The logits and cosines are computed once in each direction, twice in all.
+    """
+    arguments = unit_query, unit_key, query, key
+    unit_query, unit_key, query, key = (ops.stop_gradient(x) for x in arguments)
+    to_keys, *forward = _one_direction(unit_query, unit_key, query, key, row, column)
+    to_queries, *back = _one_direction(unit_key, unit_query, key, query, column, row)
+    value = rho * to_keys + (1.0 - rho) * to_queries
+    back = back[1], back[0], back[3], back[2]  # gradients of queries first
+    both = zip(forward, back, strict=True)
+    gradients = [rho * one + (1.0 - rho) * other for one, other in both]
+    return numerics.with_gradient(value, *zip(arguments, gradients, strict=True))
+
+
+def _one_direction(unit_query, unit_key, query, key, row, column):
+    """`sum_i a_i (1 - r_i)`, and its gradients with respect to the first four."""
+    real_column = _real(column)[..., None]
+    unit_key, key = unit_key * real_column, key * real_column
+    present = transpose(real_column) > 0.0
+
+    def of_rows(unit_query, query, row):
+        real_row = _real(row)
+        unit_query, query = unit_query * real_row, query * real_row
+        logits = ops.matmul(query, transpose(key))
+        logits = ops.where(present, logits, ops.full_like(logits, -3e38))
+        plan = ops.softmax(logits, axis=-1)
+        attended = ops.matmul(plan, unit_key)
+        similarity = ops.sum(unit_query * attended, axis=-1, keepdims=True)  # r
+        plan = row * plan
+        cosines = ops.matmul(unit_query, transpose(unit_key))
+        slope = plan * (similarity - cosines)
+        of_these = [row * (1.0 - similarity), -row * attended, ops.matmul(slope, key)]
+        return of_these, [
+            -transposed_matmul(plan, unit_query) * real_column,
+            transposed_matmul(slope, query) * real_column,
+        ]
+
+    rows = unit_query, query, row[..., None]
+    of_queries, of_keys = by_chunks(of_rows, rows, chunk_size(query, key))
+    costs, *query_gradients = of_queries
+    gradients = query_gradients[0], of_keys[0], query_gradients[1], of_keys[1]
+    return ops.sum(costs, axis=(-2, -1)), *gradients
 
 
 def _exponentials(query, key, row, column):

@@ -3,6 +3,7 @@
 from keras import ops
 
 from keras_align.divergences import numerics
+from keras_align.divergences.chunks import by_chunks, chunk_size
 from keras_align.divergences.numerics import (
     Tensor,
     matvec,
@@ -136,30 +137,46 @@ def _mean_kernel(x, y, x_weight, y_weight, precision):
     """
     arguments = x, y
     x, y = ops.stop_gradient(x), ops.stop_gradient(y)
-    kernel = _gaussian(x, y, precision)
-    x_density, y_density = matvec(kernel, y_weight), vecmat(x_weight, kernel)
-    value = ops.sum(x_weight * x_density, axis=-1)
     x_weight, y_weight = x_weight[..., None], y_weight[..., None]
-    x_gradient = ops.matmul(kernel, y_weight * y) - x_density[..., None] * x
-    y_gradient = transposed_matmul(kernel, x_weight * x) - y_density[..., None] * y
+
+    def of_rows(x, x_weight):
+        kernel = _gaussian(x, y, precision)
+        x_density = matvec(kernel, y_weight[..., 0])[..., None]
+        y_density = vecmat(x_weight[..., 0], kernel)[..., None]
+        x_pull = ops.matmul(kernel, y_weight * y) - x_density * x
+        return [x_density, x_pull], [y_density, transposed_matmul(kernel, x_weight * x)]
+
+    size = chunk_size(x, y)
+    (x_density, x_pull), sums = by_chunks(of_rows, (x, x_weight), size)
+    y_pull = sums[1] - sums[0] * y
     return numerics.with_gradient(
-        value,
-        (arguments[0], precision * x_weight * x_gradient),
-        (arguments[1], precision * y_weight * y_gradient),
+        ops.sum(x_weight * x_density, axis=(-2, -1)),
+        (arguments[0], precision * x_weight * x_pull),
+        (arguments[1], precision * y_weight * y_pull),
     )
 
 
 def _mean_kernel_of_others(x, weight, precision):
     """`sum_{i != j} a_i a_j k_ij`, `(B, N)`; see `_mean_kernel`."""
     argument, x = x, ops.stop_gradient(x)
-    kernel = _gaussian(x, x, precision) * _other_pairs(x)
-    density = matvec(kernel, weight)
-    value = ops.sum(weight * density, axis=-1)
-    weight = weight[..., None]
-    gradient = ops.matmul(kernel, weight * x) - density[..., None] * x
+    weight, number = weight[..., None], _numbers(x)
+
+    def of_rows(row, row_number):
+        other = ops.cast(row_number != transpose(number), "float32")
+        kernel = _gaussian(row, x, precision) * other
+        density = matvec(kernel, weight[..., 0])[..., None]
+        return [density, ops.matmul(kernel, weight * x) - density * row], []
+
+    (density, pull), _ = by_chunks(of_rows, (x, number), chunk_size(x, x))
     return numerics.with_gradient(
-        value, (argument, 2.0 * precision * weight * gradient)
+        ops.sum(weight * density, axis=(-2, -1)),
+        (argument, 2.0 * precision * weight * pull),
     )
+
+
+def _numbers(x):
+    """Number of each token, `(1, 1, T, 1)`."""
+    return ops.arange(ops.shape(x)[2])[None, None, :, None]
 
 
 def _other_pairs(x):

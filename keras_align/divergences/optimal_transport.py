@@ -3,8 +3,8 @@
 from keras import ops
 
 from keras_align.divergences import numerics
-from keras_align.divergences.numerics import Tensor, transpose, transposed_matmul
-from keras_align.divergences.sinkhorn import Convergence, transport_plan
+from keras_align.divergences.numerics import Tensor, transpose
+from keras_align.divergences.sinkhorn import Convergence, Transport, transport
 from keras_align.validation import checks
 
 COSTS = ("cosine", "sqeuclidean")
@@ -69,22 +69,23 @@ def optimal_transport(
         query, key = numerics.l2_normalize(query), numerics.l2_normalize(key)
     else:  # |q|^2 + |k|^2 - 2 q . k
         query, key = numerics.centered(query, key, row, column)
-    plan, convergence = transport_plan(
-        (1.0 if cost == "cosine" else 2.0) * ops.stop_gradient(query),
-        transpose(ops.stop_gradient(key)),
-        row,
-        column,
-        epsilon,
-        max_iterations,
-        tolerance,
-    )
-    # Or TensorFlow differentiates the iterations, in vain, which XLA cannot compile
-    # where the numbers of samples and tokens are not known beforehand.
-    plan = ops.stop_gradient(plan)
-    total = optimal_transport_closed_form(query, key, plan, cost)
+    limits = epsilon, max_iterations, tolerance
+    moved, convergence = _moved(query, key, row, column, cost, *limits)
+    total = optimal_transport_closed_form(query, key, moved, cost)
     total += ops.stop_gradient(ops.relu(-total))  # what rounding leaves below 0
     total = numerics.zero_if_empty(total, query_mask, key_mask)
     return (total, convergence) if return_convergence else total
+
+
+def _moved(query, key, row, column, cost, *limits):
+    """The `Transport` of queries and keys, a constant, and its `Convergence`."""
+    scale = 1.0 if cost == "cosine" else 2.0**0.5  # the plan is that of -2 q . k
+    query, key = (scale * ops.stop_gradient(x) for x in (query, key))
+    moved, convergence = transport(query, key, row, column, *limits)
+    # Or TensorFlow differentiates the iterations, in vain, which XLA cannot compile
+    # where the numbers of samples and tokens are not known beforehand.
+    to_queries, to_keys, row, column = map(ops.stop_gradient, moved)
+    return Transport(to_queries / scale, to_keys / scale, row, column), convergence
 
 
 def optimal_transport_plain(
@@ -110,22 +111,19 @@ def optimal_transport_plain(
 
 
 def optimal_transport_closed_form(
-    query: Tensor, key: Tensor, plan: Tensor, cost: str
+    query: Tensor, key: Tensor, moved: Transport, cost: str
 ) -> Tensor:
     """`optimal_transport_plain` with its gradient in closed form.
 
     `sum_ij pi_ij q_i . k_j = sum_i q_i . sum_j pi_ij k_j`: its gradient with respect to
     a query is what the plan transports to it, and no matrix of costs is needed.
     """
-    transported_keys = ops.matmul(plan, ops.stop_gradient(key))  # (B, N, T, H)
-    transported_queries = transposed_matmul(plan, ops.stop_gradient(query))
-    similarity = ops.sum(ops.stop_gradient(query) * transported_keys, axis=(-2, -1))
+    similarity = ops.sum(ops.stop_gradient(query) * moved.to_queries, axis=(-2, -1))
     similarity = numerics.with_gradient(
-        similarity, (query, transported_keys), (key, transported_queries)
+        similarity, (query, moved.to_queries), (key, moved.to_keys)
     )
-    row, column = ops.sum(plan, axis=-1), ops.sum(plan, axis=-2)
     if cost == "cosine":
-        return ops.sum(row, axis=-1) - similarity
-    total = ops.sum(row * ops.sum(ops.square(query), axis=-1), axis=-1)
-    total += ops.sum(column * ops.sum(ops.square(key), axis=-1), axis=-1)
+        return ops.sum(moved.row, axis=-1) - similarity
+    total = ops.sum(moved.row * ops.sum(ops.square(query), axis=-1), axis=-1)
+    total += ops.sum(moved.column * ops.sum(ops.square(key), axis=-1), axis=-1)
     return total - 2.0 * similarity

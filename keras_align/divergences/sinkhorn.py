@@ -1,11 +1,13 @@
 """Entropic optimal transport: stabilised Sinkhorn iterations that XLA compiles."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from keras import ops
 
 from keras_align.divergences import numerics
-from keras_align.divergences.numerics import Tensor
+from keras_align.divergences.chunks import by_chunks, chunk_size
+from keras_align.divergences.numerics import Tensor, transpose, transposed_matmul
 
 # Scalings of the kernel (matrix-vector products) between two absorptions of the
 # scalings in the potentials (which need an exponential for each pair).
@@ -42,7 +44,31 @@ class Convergence(NamedTuple):
     iterations: Tensor
 
 
-def transport_plan(
+class Transport(NamedTuple):
+    """What a plan `pi` does: all that values and gradients of linear costs need.
+
+    Attributes:
+        to_queries: float32 `(B, N, T, H)`, `sum_j pi_ij k_j`.
+        to_keys: float32 `(B, N, S, H)`, `sum_i pi_ij q_i`.
+        row: float32 `(B, N, T)`, `sum_j pi_ij`.
+        column: float32 `(B, N, S)`, `sum_i pi_ij`.
+    """
+
+    to_queries: Tensor
+    to_keys: Tensor
+    row: Tensor
+    column: Tensor
+
+
+class _Kernel(NamedTuple):
+    """`exp((f_i + g_j + q_i . k_j) / epsilon)`, whole or as chunks of rows need it."""
+
+    rows: tuple[Tensor, ...]
+    of_rows: Callable[..., Tensor]
+    size: int | None
+
+
+def transport(
     query: Tensor,
     key: Tensor,
     row: Tensor,
@@ -50,9 +76,10 @@ def transport_plan(
     epsilon: float,
     max_iterations: int,
     tolerance: float,
-) -> tuple[Tensor, Convergence]:
-    """Plan `pi` that minimises `-sum_ij pi_ij q_i . k_j - epsilon * entropy(pi)`.
+) -> tuple[Transport, Convergence]:
+    """Transport by the plan `pi` of least cost `-q_i . k_j` under an entropy.
 
+    `pi = argmin -sum_ij pi_ij q_i . k_j - epsilon * entropy(pi)`.
     Costs that differ from `-q_i . k_j` by terms of the row or the column alone have the
     same plan, so this is the plan of the cosine and the squared Euclidean cost.
 
@@ -67,9 +94,12 @@ def transport_plan(
     are over-relaxed, by a bounded factor (Thibault et al. 2021, "Overrelaxed
     Sinkhorn-Knopp algorithm for regularized optimal transport").
 
+    For long sequences the kernel is not kept but made by chunks of rows for each
+    scaling, in memory that is linear in the tokens.
+
     Args:
         query: float32 `(B, N, T, H)`.
-        key: float32 `(B, N, H, S)`.
+        key: float32 `(B, N, S, H)`.
         row: float32 `(B, 1, T)`, marginal of the queries; 0 for padding.
         column: float32 `(B, 1, S)`, marginal of the keys.
         epsilon: float > 0. Below a millionth of the largest `|q_i . k_j|`, which
@@ -78,36 +108,51 @@ def transport_plan(
         tolerance: float > 0, bound on the L1 error of the marginals.
 
     Returns:
-        Pair of the plan, float32 `(B, N, T, S)`, 0 on padding, and a `Convergence`.
-        Column marginals are exact. When the iterations run out before `epsilon` is
-        reached, it is the plan of a larger one.
+        Pair of a `Transport`, 0 on padding, and a `Convergence`. Column marginals are
+        exact. When the iterations run out before `epsilon` is reached, it is the plan
+        of a larger one.
     """
     query = ops.where(row[..., None] > 0.0, query, ops.zeros_like(query))
-    key = ops.where(column[:, :, None] > 0.0, key, ops.zeros_like(key))
-    products = ops.matmul(query, key)  # (B, N, T, S)
+    key = ops.where(column[..., None] > 0.0, key, ops.zeros_like(key))
     row = ops.broadcast_to(row, ops.shape(query[..., 0]))
-    column = ops.broadcast_to(column, ops.shape(key[:, :, 0]))
+    column = ops.broadcast_to(column, ops.shape(key[..., 0]))
     largest = _largest_product(query, key)  # (B, N, 1)
     epsilon = ops.cast(min(max(float(epsilon), _SMALLEST), _LARGEST), "float32")
     epsilon = ops.maximum(_RESOLUTION * largest, epsilon)
 
+    kernel_of = _kernel_of(query, key)
     f, g, entropy, steps = _potentials(
-        products, row, column, largest, epsilon, max_iterations, tolerance
+        kernel_of, row, column, largest, epsilon, max_iterations, tolerance
     )
-    kernel = _kernel(products, f, g, entropy)
+    kernel = kernel_of(f, g, entropy)
     ones, exact = (ops.ones_like(f), ops.ones_like(g)), ops.zeros_like(epsilon, "bool")
     u, v, _ = _scale(kernel, row, column, *ones, exact)
-    plan = (row * u)[..., None] * kernel * (column * v)[..., None, :]
-    error = ops.sum(ops.abs(ops.sum(plan, axis=-1) - row), axis=-1)
+    moved = _transport(kernel, row * u, column * v, query, key)
+    error = ops.sum(ops.abs(moved.row - row), axis=-1)
     converged = ops.logical_and(error <= tolerance, (entropy <= epsilon)[..., 0])
-    return plan, Convergence(error, converged, _SCALINGS * steps)
+    return moved, Convergence(error, converged, _SCALINGS * steps)
 
 
-def _potentials(products, row, column, largest, epsilon, max_iterations, tolerance):
+def _transport(kernel, row, column, query, key):
+    """The `Transport` by `pi_ij = row_i K_ij column_j`."""
+
+    def of_rows(row, query, *rows):
+        plan = row * kernel.of_rows(*rows) * column[..., None, :]
+        to_queries, to_keys = ops.matmul(plan, key), transposed_matmul(plan, query)
+        of_these = [to_queries, ops.sum(plan, axis=-1, keepdims=True)]
+        return of_these, [to_keys, ops.sum(plan, axis=-2)[..., None]]
+
+    rows = row[..., None], query, *kernel.rows
+    of_queries, of_keys = by_chunks(of_rows, rows, kernel.size)
+    (to_queries, of_row), (to_keys, of_column) = of_queries, of_keys
+    return Transport(to_queries, to_keys, of_row[..., 0], of_column[..., 0])
+
+
+def _potentials(kernel_of, row, column, largest, epsilon, max_iterations, tolerance):
     """The potentials `f` and `g`, the entropy weight to use next, the steps taken."""
 
     def step(f, g, entropy, error, steps):
-        kernel = _kernel(products, f, g, entropy)
+        kernel = kernel_of(f, g, entropy)
         relaxed = ops.logical_and(entropy <= epsilon, error <= _NEAR)
         u, v = ops.ones_like(f), ops.ones_like(g)
         for _ in range(_SCALINGS):
@@ -130,18 +175,45 @@ def _potentials(products, row, column, largest, epsilon, max_iterations, toleran
     return f, g, entropy, steps
 
 
-def _kernel(products, f, g, entropy):
-    exponent = (f[..., None] + g[..., None, :] + products) / entropy[..., None]
-    return ops.exp(ops.minimum(exponent, _LARGEST_EXPONENT))
+def _kernel_of(query, key):
+    """A function that makes the `_Kernel` of potentials and an entropy weight."""
+    size, key = chunk_size(query, key), transpose(key)
+
+    def exponential(products, f, g, entropy):
+        exponent = (f + g[..., None, :] + products) / entropy[..., None]
+        return ops.exp(ops.minimum(exponent, _LARGEST_EXPONENT))
+
+    def of_chunks(f, g, entropy):
+        def of_rows(f, query):
+            return exponential(ops.matmul(query, key), f, g, entropy)
+
+        return _Kernel((f[..., None], query), of_rows, size)
+
+    if size is not None:
+        return of_chunks
+    products = ops.matmul(query, key)  # (B, N, T, S)
+
+    def whole(f, g, entropy):
+        kernel = exponential(products, f[..., None], g, entropy)
+        return _Kernel((kernel,), lambda kernel: kernel, None)
+
+    return whole
 
 
 def _scale(kernel, row, column, u, v, relaxed):
     """One pass over rows and columns, and the L1 error of the rows before it."""
-    mass = _mass(u * numerics.matvec(kernel, column * v))
-    error = ops.sum(row * ops.abs(mass - 1.0), axis=-1, keepdims=True)
-    u = u * _correction(mass, relaxed)
-    mass = _mass(v * numerics.vecmat(row * u, kernel))
-    return u, v * _correction(mass, relaxed), error
+
+    def of_rows(row, u, *rows):
+        chunk = kernel.of_rows(*rows)
+        mass = _mass(u * numerics.matvec(chunk, column * v)[..., None])
+        u = u * _correction(mass, relaxed[..., None])
+        return [mass, u], [numerics.vecmat((row * u)[..., 0], chunk)[..., None]]
+
+    rows = row[..., None], u[..., None], *kernel.rows
+    (mass, u), (column_mass,) = by_chunks(of_rows, rows, kernel.size)
+    error = ops.sum(row * ops.abs(mass[..., 0] - 1.0), axis=-1, keepdims=True)
+    mass = _mass(v * column_mass[..., 0])
+    return u[..., 0], v * _correction(mass, relaxed), error
 
 
 def _correction(mass, relaxed):
@@ -164,5 +236,5 @@ def _mass(mass):
 def _largest_product(query, key):
     """Bound on `|q_i . k_j|` of each sample and head, `(B, N, 1)`."""
     q_square = numerics.largest(ops.sum(ops.square(query), axis=-1), axis=-1)
-    k_square = numerics.largest(ops.sum(ops.square(key), axis=-2), axis=-1)
+    k_square = numerics.largest(ops.sum(ops.square(key), axis=-1), axis=-1)
     return ops.sqrt(q_square) * ops.sqrt(k_square)

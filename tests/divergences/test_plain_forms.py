@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_align.divergences import numerics
 from keras_align.divergences.conditional_transport import (
+    conditional_transport_by_chunks,
     conditional_transport_closed_form,
     conditional_transport_plain,
 )
@@ -21,7 +22,7 @@ from keras_align.divergences.optimal_transport import (
     optimal_transport_closed_form,
     optimal_transport_plain,
 )
-from keras_align.divergences.sinkhorn import transport_plan
+from keras_align.divergences.sinkhorn import Transport, transport
 
 pytestmark = pytest.mark.slow_on("jax")
 
@@ -61,8 +62,13 @@ def assert_agree(closed_form, plain, expected, *inputs):
         np.testing.assert_allclose(gradient, wanted, rtol=1e-4, atol=1e-6)
 
 
+FORMS = conditional_transport_closed_form, conditional_transport_by_chunks
+
+
 @pytest.mark.parametrize("rho", [0.0, 0.3])
-def test_conditional_transport(rho):
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.usefixtures("whole_or_in_chunks")
+def test_conditional_transport(form, rho):
     units = unit(tokens(5, 0)), unit(tokens(4, 1))
     navigators = tokens(5, 2, width=2), tokens(4, 3, width=2)
     options = {"row": weights(ROW), "column": weights(COLUMN), "rho": rho}
@@ -71,7 +77,7 @@ def test_conditional_transport(rho):
         for features in zip(units, navigators, strict=True)
     )
     assert_agree(
-        functools.partial(conditional_transport_closed_form, **options),
+        functools.partial(form, **options),
         functools.partial(conditional_transport_plain, **options),
         oracles.conditional_transport(queries, keys, *MASKS, rho=rho),
         *units,
@@ -80,6 +86,7 @@ def test_conditional_transport(rho):
 
 
 @pytest.mark.parametrize("unbiased", [False, True])
+@pytest.mark.usefixtures("whole_or_in_chunks")
 def test_maximum_mean_discrepancy(unbiased):
     query, key = tokens(5, 0), tokens(4, 1)
     options = {
@@ -100,20 +107,30 @@ def test_maximum_mean_discrepancy(unbiased):
 
 
 @pytest.mark.parametrize("cost", ["cosine", "sqeuclidean"])
+@pytest.mark.usefixtures("whole_or_in_chunks")
 def test_optimal_transport(cost):
     query, key = tokens(5, 0), tokens(4, 1)
     if cost == "cosine":
         query, key = unit(query), unit(key)
-    factor = 1.0 if cost == "cosine" else 2.0
-    products = factor * query, numerics.transpose(ops.convert_to_tensor(key))
-    plan, _ = transport_plan(*products, weights(ROW), weights(COLUMN), 0.5, 500, 1e-5)
-    options = {"plan": ops.stop_gradient(plan), "cost": cost}
+    factor = 1.0 if cost == "cosine" else 2.0**0.5
+    marginals = weights(ROW), weights(COLUMN)
+    limits = 0.5, 500, 1e-5
+    moved, _ = transport(factor * query, factor * key, *marginals, *limits)
+    moved = Transport(*map(ops.stop_gradient, moved))
+    moved = moved._replace(
+        to_queries=moved.to_queries / factor, to_keys=moved.to_keys / factor
+    )
+    products = factor**2 * ops.matmul(query, numerics.transpose(weights(key)))
+    units = np.eye(4, dtype="float32") * np.ones((3, 2, 1, 1), "float32")
+    plan = transport(products, units, *marginals, *limits)[0].to_queries
     expected = oracles.optimal_transport(
         as_tokens(query), as_tokens(key), *MASKS, cost=cost, epsilon=0.5
     )
     assert_agree(
-        functools.partial(optimal_transport_closed_form, **options),
-        functools.partial(optimal_transport_plain, **options),
+        functools.partial(optimal_transport_closed_form, moved=moved, cost=cost),
+        functools.partial(
+            optimal_transport_plain, plan=ops.stop_gradient(plan), cost=cost
+        ),
         expected,
         query,
         key,

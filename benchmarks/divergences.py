@@ -1,0 +1,154 @@
+"""CPU time, memory and accuracy of the divergences, beside other libraries.
+
+    pip install ".[benchmarks]"
+    python benchmarks/divergences.py --output benchmarks/RESULTS.md
+
+Value and gradients of 8 x 12 problems (samples, heads) of vectors of size 64, float32,
+on all tokens, one processor. Each library has a process of its own; they take steps in
+turns, so that all see the same machine. The time is the CPU time of a step; the memory
+what building, compiling and running a step adds to the process; the error that of the
+gradient of the queries, relative to float64.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import results_file
+
+WORKER = pathlib.Path(__file__).with_name("divergence_worker.py")
+OURS = ["keras_align_tensorflow", "keras_align_jax", "keras_align_torch"]
+PEERS = {
+    "ct": ["transcription", "compiled"],
+    "gan": ["transcription", "compiled"],
+    "mmd": ["transcription", "compiled", "geomloss"],
+    "ot": ["pot", "ott", "geomloss", "geomloss_slow"],
+}
+
+
+def parse_arguments(arguments=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n")[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--divergences", nargs="+", default=list(PEERS), choices=list(PEERS))
+    add("--tokens", nargs="+", type=int, default=[128, 512])
+    add("--libraries", nargs="+", help="of these alone (default: all)")
+    add("--repeats", type=int, default=9)
+    add("--processor", type=int, default=0, help="on which all run")
+    add("--output", type=pathlib.Path, help="Markdown file in which to put the table")
+    add("--json", type=pathlib.Path, help="file for all times")
+    return parser.parse_args(arguments)
+
+
+def start(library, divergence, tokens, file, processor):
+    """The process of one library."""
+    environment = {**os.environ, "PROCESSOR": str(processor), "OMP_NUM_THREADS": "1"}
+    if library in OURS:
+        environment["KERAS_BACKEND"] = library.rsplit("_", 1)[1]
+    root = str(WORKER.parent.parent)
+    environment["PYTHONPATH"] = os.pathsep.join(
+        [root, os.environ.get("PYTHONPATH", "")]
+    )
+    command = [sys.executable, str(WORKER), library, divergence, str(tokens), str(file)]
+    return subprocess.Popen(
+        command,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def answer(library, process):
+    line = process.stdout.readline()
+    if not line:
+        raise RuntimeError(f"{library} ended: {process.stderr.read()[-2000:]}")
+    return json.loads(line)
+
+
+def reference(divergence, tokens, folder, processor):
+    """Gradient of the queries in float64."""
+    file = folder / "reference.npz"
+    process = start("reference", divergence, tokens, file, processor)
+    answer("reference", process)
+    process.communicate()
+    return np.load(file)["gradient"]
+
+
+def measure(divergence, tokens, libraries, options):
+    """For each library a dictionary of its times, its memory and its error."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        folder = pathlib.Path(folder)
+        exact = reference(divergence, tokens, folder, options.processor)
+        processes, results = {}, {}
+        for library in libraries:
+            file = folder / f"{library}.npz"
+            process = start(library, divergence, tokens, file, options.processor)
+            stack.callback(process.kill)
+            peak = answer(library, process)["peak"]
+            difference = np.load(file)["gradient"] - exact
+            error = np.linalg.norm(difference) / np.linalg.norm(exact)
+            results[library] = {"peak": peak, "error": float(error), "seconds": []}
+            processes[library] = process
+        for _ in range(options.repeats):
+            for library, process in processes.items():
+                process.stdin.write("\n")
+                process.stdin.flush()
+                results[library]["seconds"].append(answer(library, process))
+    return results
+
+
+def rows(divergence, tokens, results):
+    """Lines of the table; ratios are of the medians, over the fastest peer's."""
+
+    def median(library):
+        return float(np.median(results[library]["seconds"]))
+
+    peers = [library for library in results if library not in OURS]
+    fastest = min(map(median, peers)) if peers else float("nan")
+    for library, result in results.items():
+        low, high = 1e3 * np.quantile(result["seconds"], [0.25, 0.75])
+        yield [
+            f"{divergence} {tokens}",
+            library.replace("keras_align_", "keras_align, "),
+            f"{1e3 * median(library):.0f}",
+            f"{low:.0f}, {high:.0f}",
+            f"{median(library) / fastest:.2f}",
+            f"{result['peak'] / 2**20:.0f}",
+            f"{result['error']:.0e}",
+        ]
+
+
+def main(arguments=None):
+    options = parse_arguments(arguments)
+    head = ["divergence, tokens", "library", "CPU ms", "quartiles"]
+    head += ["ratio to the fastest peer", "memory, MiB", "error of the gradient"]
+    lines, everything = [head, ["---"] * len(head)], {}
+    for tokens in options.tokens:
+        for divergence in options.divergences:
+            libraries = OURS + PEERS[divergence]
+            if options.libraries:
+                libraries = [x for x in libraries if x in options.libraries]
+            results = measure(divergence, tokens, libraries, options)
+            everything[f"{divergence} {tokens}"] = results
+            for line in rows(divergence, tokens, results):
+                lines.append(line)
+                print("  ".join(line), flush=True)
+    text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    if options.json:
+        options.json.write_text(json.dumps(everything, indent=1), encoding="utf-8")
+    if options.output:
+        results_file.put(text, options.output, "divergences.py")
+
+
+if __name__ == "__main__":
+    main()
