@@ -18,6 +18,15 @@ SERVE = ["fastapi>=0.165,<1", "uvicorn>=0.54,<1", "tensorflow-text>=2.21,<2.22"]
 EXAMPLES = [*NLP, *VIZ, "pillow>=10", "scipy>=1.11"]
 DOCS = ["sphinx>=9,<10", "furo>=2025.12", "myst-nb>=1.4,<2"]
 LINT = ["mypy>=2.4,<2.5", "ruff>=0.17,<0.18"]
+# Peers of the divergences.
+BENCHMARKS = [
+    *NLP,
+    "geomloss>=0.3",
+    "jax>=0.5",
+    "ott-jax>=0.6",
+    "POT>=0.9.7",
+    "torch>=2.6",
+]
 TEST = [
     *DOCS,
     *EXAMPLES,
@@ -59,6 +68,7 @@ setuptools.setup(
         "serve": SERVE,
         "examples": EXAMPLES,
         "docs": DOCS,
+        "benchmarks": BENCHMARKS,
         "lint": LINT,
         "test": TEST,
     },

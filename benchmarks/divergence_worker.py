@@ -43,9 +43,7 @@ def alignment_of(keras_align, divergence):
         "gan": lambda: keras_align.AdversarialAlignment(
             max_tokens=None, objective=os.environ.get("OBJECTIVE", "confusion")
         ),
-        "mmd": lambda: keras_align.MaximumMeanDiscrepancyAlignment(
-            bandwidth=64**0.5, unbiased=False, max_tokens=None
-        ),
+        "mmd": lambda: keras_align.MaximumMeanDiscrepancyAlignment(max_tokens=None),
         "ot": lambda: keras_align.OptimalTransportAlignment(
             epsilon=peers.EPSILON, tolerance=peers.TOLERANCE, max_tokens=None
         ),

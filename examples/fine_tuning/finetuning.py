@@ -221,6 +221,8 @@ def compile_model(model, settings, steps, label_smoothing=0.0, loss=None):
         metrics=[] if loss else metrics,  # `None` would keep those of keras-hub
         jit_compile=settings.jit_compile,
     )
+    # Or TensorFlow traces the step twice: in the first trace it makes these variables.
+    model.optimizer.build(model.trainable_variables)
 
 
 def predict(model, inputs, batch_size=64, buckets=None):

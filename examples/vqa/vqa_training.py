@@ -168,6 +168,8 @@ def compile_model(model, settings, steps):
         metrics=["accuracy"],
         jit_compile=settings.jit_compile,
     )
+    # Or TensorFlow traces the step twice: in the first trace it makes these variables.
+    model.optimizer.build(model.trainable_variables)
 
 
 def train(task, method, settings, seed, verbose=0):

@@ -81,17 +81,15 @@ class AdversarialAlignment(BuiltInAlignment):
         key_mask: Tensor | None = None,
     ) -> Tensor:
         pair = standardize(query, key, query_mask, key_mask)
+        masks = query_mask, key_mask
         if self.objective == "minimax":
-            return self._adversarial(pair, query_mask, key_mask)
-        constant = [ops.stop_gradient(x) for x in pair]
-        value = self._adversarial(constant, query_mask, key_mask)
+            of_query, of_key = map(self.discriminator, pair)
+            return divergences.adversarial(of_query, of_key, *masks)
+        of_query, of_key = map(self.discriminator.with_constant_input, pair)
+        value = divergences.adversarial(of_query, of_key, *masks)
         of_query, of_key = map(self.discriminator.with_constant_weights, pair)
-        confusion = divergences.confusion(of_query, of_key, query_mask, key_mask)
+        confusion = divergences.confusion(of_query, of_key, *masks)
         return value + (confusion - ops.stop_gradient(confusion))
-
-    def _adversarial(self, pair, query_mask, key_mask):
-        of_query, of_key = map(self.discriminator, pair)
-        return divergences.adversarial(of_query, of_key, query_mask, key_mask)
 
     def get_config(self) -> dict:
         return {

@@ -76,6 +76,19 @@ class Adversary(keras.layers.Layer):
     def call(self, x: Tensor) -> Tensor:
         return reverse_gradient(self.network(reverse_gradient(x)))
 
+    def with_constant_input(self, x: Tensor) -> Tensor:
+        """`network(x)`, whose negated gradient reaches the network's weights alone.
+
+        Compilers merge it with `with_constant_weights` of the same input.
+
+        Args:
+            x: float tensor that `network` accepts.
+
+        Returns:
+            Tensor equal to `network(x)`.
+        """
+        return reverse_gradient(self.network(ops.stop_gradient(x)))
+
     def with_constant_weights(self, x: Tensor) -> Tensor:
         """`network(x)`, whose gradient reaches `x` and not the network's weights.
 

@@ -7,9 +7,9 @@ from keras import ops
 
 from keras_align.divergences.numerics import Tensor
 
-# Pairs of one sample, over its heads: up to the first number they are formed as a
-# whole; above it in chunks of about the second, and of no fewer rows than the third.
-_WHOLE, _CHUNK, _FEWEST = 2**23, 2**20, 64
+# Pairs of one sample, over its heads, that are formed as a whole (64 MiB in float32);
+# of more, so many rows at a time. Fewer rows make more steps, more leave the caches.
+_WHOLE, _ROWS = 2**24, 64
 
 
 def chunk_size(query: Tensor, key: Tensor) -> int | None:
@@ -27,7 +27,7 @@ def chunk_size(query: Tensor, key: Tensor) -> int | None:
     columns = key.shape[2]
     if None in (heads, rows, columns) or heads * rows * columns <= _WHOLE:
         return None
-    return min(rows, max(_FEWEST, _CHUNK // (heads * columns)))
+    return min(rows, _ROWS)
 
 
 def by_chunks(

@@ -98,6 +98,24 @@ def test_with_constant_weights(mode):
     assert len(of_weights) == 4 and not any(each.any() for each in of_weights)
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_with_constant_input(mode):
+    """Together with constant weights it gives what a call gives."""
+    adversary = Adversary(network())
+    x = np.random.default_rng(0).normal(size=(3, 5)).astype("float32")
+    adversary.build(x.shape)
+    weights = adversary.trainable_variables
+    called = value_and_gradients(adversary, x, watch=weights, mode=mode)
+    function = adversary.with_constant_input
+    value, (of_x, *received) = value_and_gradients(
+        function, x, watch=weights, mode=mode
+    )
+    np.testing.assert_allclose(value, called[0], rtol=1e-6)
+    assert not of_x.any()
+    for one, wanted in zip(received, called[1][1:], strict=True):
+        np.testing.assert_allclose(one, wanted, rtol=1e-6)
+
+
 def test_with_constant_weights_is_the_network_under_any_policy():
     """It casts as a call does, and builds what is not built."""
     dense = keras.layers.Dense(3, dtype="mixed_bfloat16")

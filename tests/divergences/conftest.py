@@ -8,5 +8,5 @@ from keras_align.divergences import chunks
 @pytest.fixture(params=["whole", "in chunks"])
 def whole_or_in_chunks(request, monkeypatch):
     if request.param == "in chunks":
-        for name, value in {"_WHOLE": 0, "_CHUNK": 0, "_FEWEST": 2}.items():
-            monkeypatch.setattr(chunks, name, value)
+        monkeypatch.setattr(chunks, "_WHOLE", 0)
+        monkeypatch.setattr(chunks, "_ROWS", 2)

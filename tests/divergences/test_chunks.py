@@ -25,8 +25,8 @@ def mask_of(count, seed):
 
 
 def in_chunks_of(rows, monkeypatch):
-    for name, value in {"_WHOLE": 0, "_CHUNK": 0, "_FEWEST": rows}.items():
-        monkeypatch.setattr(chunks, name, value)
+    monkeypatch.setattr(chunks, "_WHOLE", 0)
+    monkeypatch.setattr(chunks, "_ROWS", rows)
 
 
 FUNCTIONS = {

@@ -1,0 +1,81 @@
+"""All benchmarks of speed and memory, one after the other.
+
+    pip install ".[benchmarks]"
+    python -m benchmarks --output results
+
+Each is a script of this folder in a process of its own; `--only` takes some, and
+each has more options when it is called itself. What they print is kept in a file each.
+Leave the machine alone meanwhile: all of it takes about two hours on 2 cores.
+"""
+
+import argparse
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+# Name: backend, script and arguments.
+BENCHMARKS = {
+    "divergences": ("tensorflow", "divergences.py"),
+    "memory_growth": ("jax", "memory_growth.py"),
+    "long_sequences": (
+        "tensorflow",
+        "long_sequences.py --lengths 4096 --max-tokens all",
+    ),
+    "train_step": (
+        "tensorflow",
+        "train_step.py --sizes MiniLM BERT-base --batch-size 4",
+    ),
+    "train_step_graph": ("tensorflow", "train_step.py --sizes MiniLM --steps graph"),
+    "co_attention": ("tensorflow", "co_attention.py"),
+    "graph_attention": ("tensorflow", "graph_attention.py"),
+    "start_up": ("tensorflow", "start_up.py"),
+    "start_up_jax": ("jax", "start_up.py --steps xla"),
+    "model_files": ("tensorflow", "model_files.py"),
+    "saved_model": ("tensorflow", "saved_model.py"),
+}
+
+
+def parse_arguments(arguments=None):
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__.split("\n")[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    names = list(BENCHMARKS)
+    parser.add_argument("--only", nargs="+", default=names, choices=names)
+    parser.add_argument("--output", type=pathlib.Path, default="benchmark_results")
+    return parser.parse_args(arguments)
+
+
+def run(name, folder):
+    """Runs one benchmark; returns whether it succeeded."""
+    backend, command = BENCHMARKS[name]
+    script, *arguments = command.split()
+    path = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": path}
+    begin = time.perf_counter()
+    with open(folder / f"{name}.txt", "w", encoding="utf-8") as file:
+        result = subprocess.run(
+            [sys.executable, str(HERE / script), *arguments],
+            env=environment,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+    minutes = (time.perf_counter() - begin) / 60
+    status = "" if result.returncode == 0 else "  FAILED, see the file"
+    print(f"{name}: {minutes:.1f} minutes, {file.name}{status}", flush=True)
+    return result.returncode == 0
+
+
+def main(arguments=None):
+    options = parse_arguments(arguments)
+    options.output.mkdir(parents=True, exist_ok=True)
+    done = [run(name, options.output) for name in options.only]
+    sys.exit(0 if all(done) else 1)
+
+
+if __name__ == "__main__":
+    main()
