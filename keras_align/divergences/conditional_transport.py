@@ -58,9 +58,8 @@ def conditional_transport(
     navigator = {"query_navigator": query_navigator}, {"key_navigator": key_navigator}
     checks.query_and_key(*navigator, query_mask, key_mask)
     query, key = map(numerics.as_rows, (query_navigator, key_navigator))
-    whole = chunk_size(query, key) is None
     form = conditional_transport_closed_form
-    if not whole:
+    if chunk_size(query, key) is not None:
         form = conditional_transport_by_chunks
     total = form(
         numerics.l2_normalize(numerics.as_rows(query_critic)),

@@ -59,6 +59,26 @@ def test_chunks_change_no_value_and_no_gradient(name, masked, rows, monkeypatch)
         np.testing.assert_allclose(gradient, wanted, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of its graphs")
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_number_of_samples_may_be_unknown(name, jit_compile, monkeypatch):
+    import tensorflow as tf
+
+    inputs = features(7, 0), features(5, 1), features(7, 2, 2), features(5, 3, 2)
+    in_chunks_of(3, monkeypatch)
+    wanted = FUNCTIONS[name](*inputs)
+
+    @tf.function(
+        input_signature=[tf.TensorSpec((None, *x.shape[1:])) for x in inputs],
+        jit_compile=jit_compile,
+    )
+    def function(*inputs):
+        return FUNCTIONS[name](*inputs)
+
+    np.testing.assert_allclose(function(*inputs), wanted, rtol=1e-5, atol=1e-6)
+
+
 @given(length=st.integers(1, 12), size=st.integers(1, 14), seed=st.integers(0, 99))
 @settings(max_examples=12, deadline=None)
 def test_by_chunks_joins_rows_and_adds_sums(length, size, seed):
