@@ -110,7 +110,8 @@ STEPS = {"tensorflow": tensorflow_step, "jax": jax_step, "torch": torch_step}
 
 
 def main(library, divergence, tokens, file):
-    os.sched_setaffinity(0, [int(os.environ.get("PROCESSOR", "0"))])
+    if hasattr(os, "sched_setaffinity"):  # Linux
+        os.sched_setaffinity(0, [int(os.environ.get("PROCESSOR", "0"))])
     prepare = ours if library.startswith("keras_align") else getattr(peers, library)
     step = prepare(divergence, int(tokens))
     value, gradients = step()
