@@ -39,9 +39,7 @@ def alignment_of(keras_align, divergence):
     """The alignment, on all tokens."""
     return {
         "ct": lambda: keras_align.ConditionalTransportAlignment(max_tokens=None),
-        "gan": lambda: keras_align.AdversarialAlignment(
-            max_tokens=None, objective=os.environ.get("OBJECTIVE", "confusion")
-        ),
+        "gan": lambda: keras_align.AdversarialAlignment(max_tokens=None),
         "mmd": lambda: keras_align.MaximumMeanDiscrepancyAlignment(max_tokens=None),
         "ot": lambda: keras_align.OptimalTransportAlignment(
             epsilon=peers.EPSILON, tolerance=peers.TOLERANCE, max_tokens=None
@@ -61,7 +59,7 @@ def multiplier_of(alignment, variable):
 def tensorflow_step(alignment, query, key):
     import tensorflow as tf
 
-    @tf.function(jit_compile=os.environ.get("XLA", "1") == "1")
+    @tf.function(jit_compile=True)
     def step(query, key):
         with tf.GradientTape() as tape:
             tape.watch([query, key])
@@ -116,12 +114,9 @@ def main(library, divergence, tokens, file):
     step = prepare(divergence, int(tokens))
     value, gradients = step()
     step()
-    arrays = [
-        value,
-        gradients[0] if not isinstance(gradients[0], list) else gradients[0][0],
-    ]
     value, gradient = (
-        np.asarray(x.detach() if hasattr(x, "detach") else x) for x in arrays
+        np.asarray(x.detach() if hasattr(x, "detach") else x)
+        for x in (value, gradients[0])
     )
     np.savez(file, value=value, gradient=gradient)
     print(json.dumps("ready"), flush=True)

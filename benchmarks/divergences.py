@@ -141,7 +141,7 @@ def main(arguments=None):
             for line in rows(divergence, tokens, results):
                 lines.append(line)
                 print("  ".join(line), flush=True)
-    text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    text = results_file.table(lines)
     if options.json:
         options.json.write_text(json.dumps(everything, indent=1), encoding="utf-8")
     if options.output:

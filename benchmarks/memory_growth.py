@@ -81,7 +81,7 @@ def main(arguments=None):
         lines.append(cells)
         print("  ".join(cells), flush=True)
     if options.output:
-        text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        text = results_file.table(lines)
         results_file.put(text, options.output, "memory_growth.py")
 
 

@@ -104,7 +104,7 @@ def main(arguments=None):
             base = [each[name.replace("aligned", "soft")] for each in rounds]
             ratio = f"{np.median(times / base):.2f}"
         lines.append([name, f"{np.median(times):.2f}", f"{low:.2f}, {high:.2f}", ratio])
-    text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    text = results_file.table(lines)
     print(text)
     if options.output:
         results_file.put(text, options.output, "model_files.py")

@@ -3,6 +3,11 @@
 import sys
 
 
+def table(lines):
+    """Markdown of lines of cells, which are strings."""
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
 def put(text, file, script):
     """Writes a table between the marks of `script` in a file, which must have them."""
     begin, end = (f"<!-- {script} {mark} -->\n" for mark in ("begin", "end"))

@@ -152,7 +152,7 @@ def table(options, seconds, sizes):
             f"{100 * efficiency(one, sizes[alignment], n, options):.1f}%" for n in MANY
         ]
         lines.append(cells)
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+    return results_file.table(lines)
 
 
 def main(arguments=None):

@@ -158,7 +158,7 @@ def table(options, rates, latencies):
         cells = [name, f"{rates[index].mean():.1f}", f"{p50:.1f}", f"{p99:.1f}"]
         spread = f"{np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f})"
         lines.append([*cells, spread])
-    text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    text = results_file.table(lines)
     return f"{settings(options)}\n\n{text}\n"
 
 
