@@ -18,7 +18,7 @@ import numpy as np
 import peers
 
 
-def ours(divergence, tokens):
+def ours(divergence, tokens, **options):
     """A step of keras_align on the backend of Keras, compiled by XLA or as PyTorch."""
     import keras
 
@@ -26,7 +26,7 @@ def ours(divergence, tokens):
 
     query, key, weights = peers.problem(tokens)
     query, key = (keras.ops.convert_to_tensor(x, "float32") for x in (query, key))
-    alignment = alignment_of(keras_align, divergence)
+    alignment = alignment_of(keras_align, divergence, **options)
     alignment.build(query.shape, key.shape)
     values = peers.used_by(divergence, weights)
     flat = [value for pair in values.values() for value in pair]
@@ -35,14 +35,17 @@ def ours(divergence, tokens):
     return STEPS[keras.backend.backend()](alignment, query, key)
 
 
-def alignment_of(keras_align, divergence):
+def alignment_of(keras_align, divergence, **options):
     """The alignment, on all tokens."""
     return {
         "ct": lambda: keras_align.ConditionalTransportAlignment(max_tokens=None),
         "gan": lambda: keras_align.AdversarialAlignment(max_tokens=None),
         "mmd": lambda: keras_align.MaximumMeanDiscrepancyAlignment(max_tokens=None),
         "ot": lambda: keras_align.OptimalTransportAlignment(
-            epsilon=peers.EPSILON, tolerance=peers.TOLERANCE, max_tokens=None
+            epsilon=peers.EPSILON,
+            tolerance=peers.TOLERANCE,
+            max_tokens=None,
+            **options,
         ),
     }[divergence]()
 
@@ -110,8 +113,12 @@ STEPS = {"tensorflow": tensorflow_step, "jax": jax_step, "torch": torch_step}
 def main(library, divergence, tokens, file):
     if hasattr(os, "sched_setaffinity"):  # Linux
         os.sched_setaffinity(0, [int(os.environ.get("PROCESSOR", "0"))])
-    prepare = ours if library.startswith("keras_align") else getattr(peers, library)
-    step = prepare(divergence, int(tokens))
+    if library.startswith("keras_align"):
+        converged = library.endswith("_converged")  # as the peers, not 30 iterations
+        options = {"max_iterations": peers.MAX_ITERATIONS} if converged else {}
+        step = ours(divergence, int(tokens), **options)
+    else:
+        step = getattr(peers, library)(divergence, int(tokens))
     value, gradients = step()
     step()
     value, gradient = (

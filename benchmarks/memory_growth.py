@@ -55,7 +55,7 @@ def planned_bytes(name, shape):
         return value.sum()
 
     x = jax.ShapeDtypeStruct(shape, "float32")
-    step = jax.jit(jax.grad(total, (0, 1, 2))).lower(x, x, weights).compile()
+    step = jax.jit(jax.value_and_grad(total, (0, 1, 2))).lower(x, x, weights).compile()
     return step.memory_analysis().temp_size_in_bytes
 
 

@@ -8,7 +8,7 @@ the equations with automatic differentiation; in float64 it is the reference.
 import numpy as np
 
 SLOPE = 0.1  # of the leaky ReLU
-EPSILON, TOLERANCE = 0.01, 1e-4  # of optimal transport
+EPSILON, TOLERANCE, MAX_ITERATIONS = 0.01, 1e-4, 1000  # of optimal transport
 
 
 def problem(tokens, batch=8, heads=12, size=64):
@@ -211,7 +211,7 @@ def pot(divergence, tokens):
         query, key = normalize(query, dim=-1), normalize(key, dim=-1)
         costs = 1.0 - query @ key.transpose(-1, -2)
         with torch.no_grad():
-            options = {"max_iter": 1000, "tol": TOLERANCE, "grad": "detach"}
+            options = {"max_iter": MAX_ITERATIONS, "tol": TOLERANCE, "grad": "detach"}
             plan = solve_batch(costs, EPSILON, **options).plan
         return (plan * costs).sum((-2, -1))
 
@@ -230,7 +230,8 @@ def ott(divergence, tokens):
 
     def plan(costs):
         geom = geometry.Geometry(costs, epsilon=EPSILON)
-        return linear.solve(geom, threshold=TOLERANCE, max_iterations=1000).matrix
+        options = {"threshold": TOLERANCE, "max_iterations": MAX_ITERATIONS}
+        return linear.solve(geom, **options).matrix
 
     def value(pair):
         query, key = (x.swapaxes(1, 2).reshape(-1, tokens, x.shape[-1]) for x in pair)

@@ -79,7 +79,8 @@ class Adversary(keras.layers.Layer):
     def with_constant_input(self, x: Tensor) -> Tensor:
         """`network(x)`, whose negated gradient reaches the network's weights alone.
 
-        Compilers merge it with `with_constant_weights` of the same input.
+        A compiler makes one forward pass of it and of `with_constant_weights` of the
+        same input; eager execution makes two.
 
         Args:
             x: float tensor that `network` accepts.

@@ -77,10 +77,13 @@ class ScaledRateDense(EarlierNames, layers.Layer):
         self.bias = self.add_weight((self.units,), initializer=initializer, name="bias")
 
     def call(self, x: Tensor) -> Tensor:
+        kernel, bias = self._used(self.kernel), self._used(self.bias)
+        if keras.distribution.distribution() is not None:
+            # One of the axes may be sharded, and would be gathered to be joined.
+            return self.activation(ops.matmul(x, kernel) + bias)
         # Compilers make the gradient of a kernel from two axes faster than from more.
-        rows = ops.reshape(x, (-1, self.kernel.shape[0]))
-        rows = ops.matmul(rows, self._used(self.kernel)) + self._used(self.bias)
-        return ops.reshape(self.activation(rows), (*ops.shape(x)[:-1], self.units))
+        rows = ops.matmul(ops.reshape(x, (-1, kernel.shape[0])), kernel) + bias
+        return self.activation(ops.reshape(rows, (*ops.shape(x)[:-1], self.units)))
 
     def _used(self, stored):
         stored = ops.convert_to_tensor(stored)

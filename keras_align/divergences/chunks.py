@@ -7,9 +7,10 @@ from keras import ops
 
 from keras_align.divergences.numerics import Tensor
 
-# Pairs of one sample, over its heads, that are formed as a whole (64 MiB in float32);
-# of more, so many rows at a time. Fewer rows make more steps, more leave the caches.
-_WHOLE, _ROWS = 2**24, 64
+# Pairs that are formed at a time, over samples and heads: 256 MiB in float32. Of more,
+# so many rows. Fewer rows make more steps, more leave the caches. A number of samples
+# that is unknown when the graph is made counts as so many.
+_WHOLE, _ROWS, _UNKNOWN_SAMPLES = 2**26, 64, 4
 
 
 def chunk_size(query: Tensor, key: Tensor) -> int | None:
@@ -20,18 +21,25 @@ def chunk_size(query: Tensor, key: Tensor) -> int | None:
         key: `(B, N, S, H)`.
 
     Returns:
-        int, or `None` for short sequences and where `T` or `S` is unknown when the
-        graph is made.
+        int, or `None` for short sequences and where `N`, `T` or `S` is unknown when
+        the graph is made.
     """
-    heads, rows = query.shape[1:3]
-    columns = key.shape[2]
-    if None in (heads, rows, columns) or heads * rows * columns <= _WHOLE:
+    samples, heads, rows = query.shape[:3]
+    sizes = heads, rows, key.shape[2]
+    if not all(isinstance(size, int) for size in sizes):
         return None
-    return min(rows, _ROWS)
+    if not isinstance(samples, int):
+        samples = _UNKNOWN_SAMPLES
+    if samples * math.prod(sizes) <= _WHOLE:
+        return None
+    return math.ceil(rows / math.ceil(rows / _ROWS))
 
 
 def by_chunks(
-    function: Callable, rows: Sequence[Tensor], size: int | None
+    function: Callable,
+    rows: Sequence[Tensor],
+    size: int | None,
+    like: tuple[Sequence[Tensor], Sequence[Tensor]],
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Calls a function of rows on chunks of them, so that no array of all pairs lives.
 
@@ -45,6 +53,7 @@ def by_chunks(
             must add nothing to the sums.
         rows: tensors `(., ., T, .)`.
         size: int `C`, or `None` for one call with all rows.
+        like: pair of lists of tensors with the shapes and dtypes of what is returned.
 
     Returns:
         Pair of the lists: the tensors `(B, N, T, .)`, and the sums over all rows.
@@ -55,9 +64,6 @@ def by_chunks(
     length = rows[0].shape[2]
     count = math.ceil(length / size)
     chunks = [_split(x, count, size) for x in rows]
-    of_rows, sums = function(*(x[0] for x in chunks))
-    later = [[0, count - 1], [0, 0], [0, 0], [0, 0], [0, 0]]
-    of_rows = [ops.pad(x[None], later) for x in of_rows]
 
     def step(i, of_rows, sums):
         parts, more = function(*(x[i] for x in chunks))
@@ -67,9 +73,13 @@ def by_chunks(
         sums = [total + part for total, part in zip(sums, more, strict=True)]
         return i + 1, of_rows, sums
 
-    state = (ops.ones((), "int32"), of_rows, list(sums))
+    of_rows, sums = ([ops.zeros_like(x) for x in each] for each in like)
+    of_rows = [_split(x, count, size) for x in of_rows]
     _, of_rows, sums = ops.while_loop(
-        lambda i, *_: i < count, step, state, maximum_iterations=count
+        lambda i, *_: i < count,
+        step,
+        (ops.zeros((), "int32"), of_rows, sums),
+        maximum_iterations=count,
     )
     return [_join(x, length) for x in of_rows], list(sums)
 

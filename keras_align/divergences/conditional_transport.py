@@ -203,7 +203,8 @@ def _one_direction(unit_query, unit_key, query, key, row, column):
         ]
 
     rows = unit_query, query, row[..., None]
-    of_queries, of_keys = by_chunks(of_rows, rows, chunk_size(query, key))
+    like = [query[..., :1], unit_query, query], [unit_key, key]
+    of_queries, of_keys = by_chunks(of_rows, rows, chunk_size(query, key), like)
     costs, *query_gradients = of_queries
     gradients = query_gradients[0], of_keys[0], query_gradients[1], of_keys[1]
     return ops.sum(costs, axis=(-2, -1)), *gradients

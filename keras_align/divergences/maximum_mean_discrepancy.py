@@ -146,8 +146,9 @@ def _mean_kernel(x, y, x_weight, y_weight, precision):
         x_pull = ops.matmul(kernel, y_weight * y) - x_density * x
         return [x_density, x_pull], [y_density, transposed_matmul(kernel, x_weight * x)]
 
+    like = [x[..., :1], x], [y[..., :1], y]
     size = chunk_size(x, y)
-    (x_density, x_pull), sums = by_chunks(of_rows, (x, x_weight), size)
+    (x_density, x_pull), sums = by_chunks(of_rows, (x, x_weight), size, like)
     y_pull = sums[1] - sums[0] * y
     return numerics.with_gradient(
         ops.sum(x_weight * x_density, axis=(-2, -1)),
@@ -167,7 +168,8 @@ def _mean_kernel_of_others(x, weight, precision):
         density = matvec(kernel, weight[..., 0])[..., None]
         return [density, ops.matmul(kernel, weight * x) - density * row], []
 
-    (density, pull), _ = by_chunks(of_rows, (x, number), chunk_size(x, x))
+    like = [x[..., :1], x], []
+    (density, pull), _ = by_chunks(of_rows, (x, number), chunk_size(x, x), like)
     return numerics.with_gradient(
         ops.sum(weight * density, axis=(-2, -1)),
         (argument, 2.0 * precision * weight * pull),

@@ -70,22 +70,22 @@ def optimal_transport(
     else:  # |q|^2 + |k|^2 - 2 q . k
         query, key = numerics.centered(query, key, row, column)
     limits = epsilon, max_iterations, tolerance
-    moved, convergence = _moved(query, key, row, column, cost, *limits)
+    moved, convergence = _transport(query, key, row, column, cost, *limits)
     total = optimal_transport_closed_form(query, key, moved, cost)
     total += ops.stop_gradient(ops.relu(-total))  # what rounding leaves below 0
     total = numerics.zero_if_empty(total, query_mask, key_mask)
     return (total, convergence) if return_convergence else total
 
 
-def _moved(query, key, row, column, cost, *limits):
+def _transport(query, key, row, column, cost, *limits):
     """The `Transport` of queries and keys, a constant, and its `Convergence`."""
-    scale = 1.0 if cost == "cosine" else 2.0**0.5  # the plan is that of -2 q . k
-    query, key = (scale * ops.stop_gradient(x) for x in (query, key))
+    scale = 1.0 if cost == "cosine" else 2.0  # the plan is that of -2 q . k
+    query, key = scale * ops.stop_gradient(query), ops.stop_gradient(key)
     moved, convergence = transport(query, key, row, column, *limits)
     # Or TensorFlow differentiates the iterations, in vain, which XLA cannot compile
     # where the numbers of samples and tokens are not known beforehand.
     to_queries, to_keys, row, column = map(ops.stop_gradient, moved)
-    return Transport(to_queries / scale, to_keys / scale, row, column), convergence
+    return Transport(to_queries, to_keys / scale, row, column), convergence
 
 
 def optimal_transport_plain(

@@ -143,7 +143,8 @@ def _transport(kernel, row, column, query, key):
         return of_these, [to_keys, ops.sum(plan, axis=-2)[..., None]]
 
     rows = row[..., None], query, *kernel.rows
-    of_queries, of_keys = by_chunks(of_rows, rows, kernel.size)
+    like = [query, query[..., :1]], [key, key[..., :1]]
+    of_queries, of_keys = by_chunks(of_rows, rows, kernel.size, like)
     (to_queries, of_row), (to_keys, of_column) = of_queries, of_keys
     return Transport(to_queries, to_keys, of_row[..., 0], of_column[..., 0])
 
@@ -210,7 +211,8 @@ def _scale(kernel, row, column, u, v, relaxed):
         return [mass, u], [numerics.vecmat((row * u)[..., 0], chunk)[..., None]]
 
     rows = row[..., None], u[..., None], *kernel.rows
-    (mass, u), (column_mass,) = by_chunks(of_rows, rows, kernel.size)
+    like = [u[..., None], u[..., None]], [v[..., None]]
+    (mass, u), (column_mass,) = by_chunks(of_rows, rows, kernel.size, like)
     error = ops.sum(row * ops.abs(mass[..., 0] - 1.0), axis=-1, keepdims=True)
     mass = _mass(v * column_mass[..., 0])
     return u[..., 0], v * _correction(mass, relaxed), error

@@ -7,6 +7,7 @@ from execution import BACKEND, MODES, array, dtype_of, value_and_gradients
 from keras import ops
 
 from keras_align import Adversary, reverse_gradient
+from keras_align.alignments.networks import Discriminator
 
 LARGEST = {"float16": 65504.0, "bfloat16": 3.38e38, "float32": 3.4e38, "float64": 1e300}
 if BACKEND == "jax":
@@ -100,7 +101,7 @@ def test_with_constant_weights(mode):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_with_constant_input(mode):
-    """Together with constant weights it gives what a call gives."""
+    """The weights receive what they receive in a call, the input nothing."""
     adversary = Adversary(network())
     x = np.random.default_rng(0).normal(size=(3, 5)).astype("float32")
     adversary.build(x.shape)
@@ -114,6 +115,32 @@ def test_with_constant_input(mode):
     assert not of_x.any()
     for one, wanted in zip(received, called[1][1:], strict=True):
         np.testing.assert_allclose(one, wanted, rtol=1e-6)
+
+
+@pytest.mark.backends("jax")
+def test_a_compiler_merges_the_two_forward_passes():
+    import jax
+
+    adversary = Adversary(Discriminator(hidden_dim=8))
+    adversary.build((None, 16))
+    weights = [weight.value for weight in adversary.trainable_variables]
+    x = np.random.default_rng(0).normal(size=(5, 16)).astype("float32")
+
+    def products(*methods):
+        def total(weights, x):
+            pairs = list(zip(adversary.trainable_variables, weights, strict=True))
+            with keras.StatelessScope(state_mapping=pairs):
+                return sum(ops.sum(ops.tanh(method(x))) for method in methods)
+
+        step = jax.jit(jax.value_and_grad(total, (0, 1)))
+        return step.lower(weights, x).compile().as_text().count(" dot(")
+
+    of_weights, of_input = (
+        adversary.with_constant_input,
+        adversary.with_constant_weights,
+    )
+    apart = products(of_weights) + products(of_input)
+    assert products(of_weights, of_input) <= apart - 3  # the last is a mere sum
 
 
 def test_with_constant_weights_is_the_network_under_any_policy():
