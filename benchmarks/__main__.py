@@ -1,11 +1,12 @@
-"""All benchmarks of speed and memory, one after the other.
+"""The benchmarks of speed and memory that need no file, one after the other.
 
     pip install ".[benchmarks]"
     python -m benchmarks --output results
 
 Each is a script of this folder in a process of its own; `--only` takes some, and
 each has more options when it is called itself. What they print is kept in a file each.
-Leave the machine alone meanwhile: all of it takes about two hours on 2 cores.
+Leave the machine alone meanwhile. Two need more: `serving.py` exported models, and
+`matched_moments.py`, which measures discrepancies, a model and data.
 """
 
 import argparse
@@ -31,6 +32,13 @@ BENCHMARKS = {
     "train_step_graph": ("tensorflow", "train_step.py --sizes MiniLM --steps graph"),
     "co_attention": ("tensorflow", "co_attention.py"),
     "graph_attention": ("tensorflow", "graph_attention.py"),
+    "long_sequences_of_one_head": (
+        "tensorflow",
+        "long_sequences.py --lengths 16384 --max-tokens all --heads 1 --head-size 64 "
+        "--steps 1",
+    ),
+    "scaling": ("tensorflow", "scaling.py"),
+    "alignment_monitor": ("tensorflow", "alignment_monitor.py --samples 512"),
     "start_up": ("tensorflow", "start_up.py"),
     "start_up_jax": ("jax", "start_up.py --steps xla"),
     "model_files": ("tensorflow", "model_files.py"),

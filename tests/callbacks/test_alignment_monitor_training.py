@@ -85,7 +85,8 @@ def always_dropping():
     return dropout
 
 
-EXECUTIONS = [QUICK_STEP, *([{"jit_compile": True}] if BACKEND == "tensorflow" else [])]
+XLA = pytest.param({"jit_compile": True}, marks=pytest.mark.slow)
+EXECUTIONS = [QUICK_STEP, *([XLA] if BACKEND == "tensorflow" else [])]
 
 
 @pytest.mark.parametrize("options", EXECUTIONS)
@@ -169,7 +170,9 @@ def test_batches_are_counted_where_the_optimizer_is_not_used():
 
 
 @pytest.mark.slow_on("jax")
-@pytest.mark.parametrize("stop", [8, 9, 12])
+@pytest.mark.parametrize(
+    "stop", [9, *(pytest.param(x, marks=pytest.mark.slow) for x in (8, 12))]
+)
 def test_a_resumed_run_records_what_it_would_have(tmp_path, stop):
     def run(monitor, *callbacks):
         model = build()

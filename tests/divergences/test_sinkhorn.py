@@ -34,7 +34,9 @@ def plan_of(*arguments, **options):
     return array(plan(*arguments, **options)[0])
 
 
-@pytest.mark.parametrize("epsilon", [0.02, 0.1, 2.0])
+@pytest.mark.parametrize(
+    "epsilon", [pytest.param(0.02, marks=pytest.mark.slow), 0.1, 2.0]
+)
 @pytest.mark.usefixtures("whole_or_in_chunks")
 def test_plan_equals_pot(epsilon):
     costs, rows, columns = problem()

@@ -204,7 +204,14 @@ def test_padding_changes_neither_logits_nor_loss():
 
 
 @pytest.mark.slow_on("jax")
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16", "float64"])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "mixed_bfloat16",
+        pytest.param("mixed_float16", marks=pytest.mark.slow),
+        "float64",
+    ],
+)
 def test_precisions(policy):
     if BACKEND == "jax" and policy != "mixed_bfloat16":
         pytest.skip("JAX has no float64 unless it is set, and no float16 on a CPU")

@@ -205,7 +205,14 @@ def test_match_moments():
     assert keras_align.measure_alignment(model, inputs).total < 0.5 * abs(before)
 
 
-@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    "precision",
+    [
+        "float32",
+        pytest.param("mixed_bfloat16", marks=pytest.mark.slow),
+        "mixed_float16",
+    ],
+)
 def test_files(precision, tmp_path):
     encoder = keras_align.models.patch_encoder((16, 16, 3), (4, 7), dtype=precision)
     model = network(image_encoder=encoder, dtype=precision)
@@ -223,7 +230,9 @@ def test_files(precision, tmp_path):
     assert layer.compute_dtype == keras.DTypePolicy(precision).compute_dtype
 
 
-@pytest.mark.parametrize("alignment", [None, "gan"])
+@pytest.mark.parametrize(
+    "alignment", [pytest.param(None, marks=pytest.mark.slow), "gan"]
+)
 def test_a_quantized_network_is_saved(alignment, tmp_path):
     model, inputs = network(), unmasked(questions())
     if alignment is not None:
