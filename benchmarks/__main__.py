@@ -53,8 +53,10 @@ def parse_arguments(arguments=None):
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     names = list(BENCHMARKS)
-    parser.add_argument("--only", nargs="+", default=names, choices=names)
-    parser.add_argument("--output", type=pathlib.Path, default="benchmark_results")
+    add = parser.add_argument
+    add("--only", nargs="+", default=names, choices=names, help="of these alone")
+    folder = "benchmark_results"
+    add("--output", type=pathlib.Path, default=folder, help="folder of their output")
     return parser.parse_args(arguments)
 
 

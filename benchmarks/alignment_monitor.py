@@ -52,7 +52,11 @@ def parse_arguments(arguments=None):
     parser.add_argument("--length", type=int, default=32, help="tokens of a sample")
     parser.add_argument("--rounds", type=int, default=5, help="pairs of epochs")
     parser.add_argument("--machine", default="", help="a few words for the title")
-    parser.add_argument("--output", help="Markdown file in which to put the table")
+    parser.add_argument(
+        "--output",
+        type=results_file.markdown,
+        help="Markdown file in which to put the table",
+    )
     return parser.parse_args(arguments)
 
 
@@ -162,8 +166,7 @@ def main(arguments=None):
     report += f"| {' | '.join(cells)} |\n"
     print(report)
     if options.output:
-        file = pathlib.Path(options.output)
-        results_file.put(report, file, "alignment_monitor.py")
+        results_file.put(report, options.output, "alignment_monitor.py")
 
 
 def title(options):

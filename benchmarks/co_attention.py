@@ -11,7 +11,6 @@ ratio is that of each pair of steps. Compilation is not timed.
 import argparse
 import functools
 import gc
-import pathlib
 
 import keras
 import numpy as np
@@ -39,7 +38,11 @@ def parse_arguments(arguments=None):
     parser.add_argument("--repeats", type=int, default=15, help="pairs of steps")
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
     parser.add_argument("--machine", default="", help="a few words for the title")
-    parser.add_argument("--output", help="Markdown file in which to put the table")
+    parser.add_argument(
+        "--output",
+        type=results_file.markdown,
+        help="Markdown file in which to put the table",
+    )
     return parser.parse_args(arguments)
 
 
@@ -109,7 +112,7 @@ def main(arguments=None):
     header = f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|\n"
     if options.output:
         report = f"{title}\n\n{header}{rows}"
-        results_file.put(report, pathlib.Path(options.output), "co_attention.py")
+        results_file.put(report, options.output, "co_attention.py")
 
 
 if __name__ == "__main__":

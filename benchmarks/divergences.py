@@ -44,10 +44,11 @@ def parse_arguments(arguments=None):
     add = parser.add_argument
     add("--divergences", nargs="+", default=list(PEERS), choices=list(PEERS))
     add("--tokens", nargs="+", type=int, default=[128, 512])
-    add("--libraries", nargs="+", help="of these alone (default: all)")
+    libraries = sorted({name for each in PEERS for name in libraries_of(each)})
+    add("--libraries", nargs="+", choices=libraries, help="of these alone")
     add("--repeats", type=int, default=9)
     add("--processor", type=int, default=0, help="on which all run")
-    add("--output", type=pathlib.Path, help="Markdown file in which to put the table")
+    add("--output", type=results_file.markdown, help="Markdown file of the table")
     add("--json", type=pathlib.Path, help="file for all times")
     return parser.parse_args(arguments)
 

@@ -13,7 +13,6 @@ import argparse
 import itertools
 import json
 import os
-import pathlib
 import resource
 import subprocess
 import sys
@@ -45,7 +44,7 @@ def parse_arguments(arguments=None):
     add("--head-size", type=int, default=32)
     add("--steps", type=int, default=3, help="of which the median is taken")
     add("--one", nargs=3, help=argparse.SUPPRESS)  # in a process of its own
-    add("--output", type=pathlib.Path, help="Markdown file in which to put the table")
+    add("--output", type=results_file.markdown, help="Markdown file of the table")
     return parser.parse_args(arguments)
 
 

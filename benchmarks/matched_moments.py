@@ -179,12 +179,16 @@ def to_int8(x):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--output", help="Markdown file in which to put the tables")
+    parser.add_argument(
+        "--output",
+        type=results_file.markdown,
+        help="Markdown file in which to put the tables",
+    )
     arguments = parser.parse_args()
     text = table() + "\n\n" + precision_table()
     print(text)
     if arguments.output:
-        results_file.put(text, pathlib.Path(arguments.output), "matched_moments.py")
+        results_file.put(text, arguments.output, "matched_moments.py")
 
 
 if __name__ == "__main__":

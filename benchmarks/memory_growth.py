@@ -10,7 +10,6 @@ growth from each length to the next, 1 for linear.
 import argparse
 import math
 import os
-import pathlib
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
@@ -39,7 +38,7 @@ def parse_arguments(arguments=None):
     add("--lengths", nargs="+", type=int, default=LENGTHS, help="tokens")
     add("--heads", type=int, default=12)
     add("--head-size", type=int, default=64)
-    add("--output", type=pathlib.Path, help="Markdown file in which to put the table")
+    add("--output", type=results_file.markdown, help="Markdown file of the table")
     return parser.parse_args(arguments)
 
 

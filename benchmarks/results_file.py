@@ -1,6 +1,17 @@
 """Tables of a Markdown file, each between the marks of the script that made it."""
 
-import sys
+import argparse
+import pathlib
+
+
+def markdown(path):
+    """The type of an argument: a file that is there or can be made."""
+    path = pathlib.Path(path)
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{path} is a folder, not a Markdown file")
+    if not path.absolute().parent.is_dir():
+        raise argparse.ArgumentTypeError(f"the folder of {path} does not exist")
+    return path
 
 
 def table(lines):
@@ -9,11 +20,11 @@ def table(lines):
 
 
 def put(text, file, script):
-    """Writes a table between the marks of `script` in a file, which must have them."""
+    """Writes a table between the marks of `script`; they are added where they lack."""
     begin, end = (f"<!-- {script} {mark} -->\n" for mark in ("begin", "end"))
-    whole = file.read_text(encoding="utf-8")
+    whole = file.read_text(encoding="utf-8") if file.exists() else ""
     if begin not in whole or end not in whole:
-        sys.exit(f"error: {file} needs the lines {begin.strip()} and {end.strip()}")
+        whole += f"\n{begin}{end}" if whole else begin + end
     before, rest = whole.split(begin)
     _, after = rest.split(end)
     file.write_text(

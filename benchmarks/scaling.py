@@ -18,7 +18,6 @@ with nothing overlapped. An alignment adds its networks' gradients to b, and tim
 import argparse
 import importlib.metadata
 import os
-import pathlib
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -52,7 +51,7 @@ def parse_arguments(arguments=None):
     add("--bandwidth", type=float, default=12.5, help="of a link, GB/s")
     add("--latency", type=float, default=5.0, help="of a link, microseconds")
     add("--device-speed", type=float, default=1.0, help="of a device over a replica's")
-    add("--output", type=pathlib.Path, help="Markdown file in which to put the table")
+    add("--output", type=results_file.markdown, help="Markdown file of the table")
     return parser.parse_args(arguments)
 
 

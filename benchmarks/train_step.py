@@ -70,7 +70,11 @@ def parse_arguments(arguments=None):
     parser.add_argument("--repeats", type=int, default=15, help="pairs of steps")
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
     parser.add_argument("--machine", default="", help="a few words for the title")
-    parser.add_argument("--output", help="Markdown file in which to put the table")
+    parser.add_argument(
+        "--output",
+        type=results_file.markdown,
+        help="Markdown file in which to put the table",
+    )
     return parser.parse_args(arguments)
 
 
@@ -249,7 +253,7 @@ def main(arguments=None):
     header = f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|\n"
     report = title(options) + "\n" + header + rows
     if options.output:
-        results_file.put(report, pathlib.Path(options.output), "train_step.py")
+        results_file.put(report, options.output, "train_step.py")
 
 
 def title(options):

@@ -15,6 +15,7 @@ from keras_align.validation import checks
 
 _QUANTILE = 1.959964  # of the normal distribution, for 95%
 _COMPARED = 16  # texts by which a log tells another model
+_RESULTS = "failed", "succeeded", "skipped"  # skipped: wrong before
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +126,9 @@ def measure_robustness(
     labels = _checked_labels(labels, answers)
     settings = {**attack.settings(), "seed": int(seed)}
     done = AttackLog(log, settings, answers.round(6).tolist())
-    progress = keras.utils.Progbar(len(texts), verbose=verbose)
+    progress = keras.utils.Progbar(
+        len(texts), verbose=verbose, stateful_metrics=_RESULTS
+    )
     examples = []
     for index, (text, label) in enumerate(zip(texts, labels, strict=True)):
         key = {"index": index, "text": plain(text), "label": int(label)}
@@ -137,7 +140,8 @@ def measure_robustness(
             example = {**key, **found, "perturbed": plain(attacked.perturbed)}
             done.add(example)
         examples.append(example)
-        progress.update(index + 1, [("failed", example["result"] == "failed")])
+        results = [each["result"] for each in examples]
+        progress.update(index + 1, [(name, results.count(name)) for name in _RESULTS])
     return Robustness(examples)
 
 

@@ -5,6 +5,8 @@ import os
 import re
 from typing import Any
 
+import keras
+
 LARGEST_FLOAT = 3.4e38  # float32's
 LARGEST_INTEGER = 2**31 - 1  # int32's
 
@@ -152,6 +154,15 @@ def query_and_key(
                 f"Argument `{name}` must be of shape {shape[:2]}, samples and tokens. "
                 f"Received: {name} of shape {_shape(name, mask)}"
             )
+        if mask is not None and keras.backend.is_float_dtype(_dtype(mask)):
+            raise ValueError(  # 0 and -1e9, to be added, would be read the wrong way
+                f"Argument `{name}` must be boolean, True for real tokens. Received: "
+                f"{name} of dtype {_dtype(mask)}"
+            )
+
+
+def _dtype(x):
+    return keras.backend.standardize_dtype(x.dtype)
 
 
 def _is_integer(value):

@@ -43,6 +43,12 @@ MMD = divergences.maximum_mean_discrepancy
             r"`key_mask`.*\(2, 6\).*Received: key_mask of shape \(2, 5\)",
         ),
         (
+            MMD,
+            [(2, 5, 3, 4), (2, 6, 3, 4)],
+            {"key_mask": np.zeros((2, 6), "float32")},  # 0 and -1e9, to be added
+            "`key_mask` must be boolean.*Received: key_mask of dtype float32",
+        ),
+        (
             divergences.adversarial,
             [(2, 5, 3), (2, 6, 3)],
             {"query_mask": np.ones((2, 5, 3), bool)},
