@@ -57,6 +57,12 @@ def is_ours(library):
     return library.startswith("keras_align")
 
 
+def title(library):
+    """As `keras_align, jax, converged`."""
+    name = library.replace("keras_align_", "keras_align, ")
+    return name.replace("_converged", ", converged")
+
+
 def libraries_of(divergence, wanted=None):
     libraries = OURS + (CONVERGED if divergence == "ot" else []) + PEERS[divergence]
     return [x for x in libraries if wanted is None or x in wanted]
@@ -135,7 +141,7 @@ def rows(divergence, tokens, results):
         low, high = 1e3 * np.quantile(result["seconds"], [0.25, 0.75])
         yield [
             f"{divergence} {tokens}",
-            library.replace("keras_align_", "keras_align, ").replace("_", ", "),
+            title(library),
             f"{1e3 * median(library):.0f}",
             f"{low:.0f}, {high:.0f}",
             f"{median(library) / fastest:.2f}",
