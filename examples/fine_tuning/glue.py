@@ -33,6 +33,7 @@ import finetuning
 import freed_memory
 import glue_tasks
 import kept_runs
+import repeated_runs
 
 LONGEST = 512  # tokens, as in the paper
 
@@ -92,8 +93,8 @@ def choose_settings(task, name, options):
     )
 
 
-def main(arguments=None):
-    """Runs the comparisons that the command line asks for."""
+def main(arguments=None, new=repeated_runs.RepeatedRuns):
+    """Runs the comparisons that the command line asks for, by `new`."""
     options, begin = parse_arguments(arguments), time.perf_counter()
     freed_memory.keep()
     found = []
@@ -111,7 +112,9 @@ def main(arguments=None):
                 continue
             print(f"\n{kept_runs.described(settings)}")
             estimating.announce(task, settings, len(compared), options.seeds)
-            of_task = kept_runs.compare(task, compared, settings, options.seeds, runs)
+            of_task = kept_runs.compare(
+                task, compared, settings, options.seeds, runs, new
+            )
             found.append(of_task)
             print(f"\n{kept_runs.text(of_task)}", flush=True)
     except (fetching.FetchError, OSError, ValueError) as error:

@@ -34,7 +34,7 @@ class Method:
     def title(self):
         """What the method is called in tables and pictures."""
         if self.alignment:
-            return f"alignment ({self.alignment})"
+            return f"alignment ({self.name})"
         return TITLES.get(self.name, self.name)
 
     @property
