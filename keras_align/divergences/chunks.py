@@ -10,7 +10,7 @@ from keras_align.divergences.numerics import Tensor
 # Pairs that are formed at a time, over samples and heads: 256 MiB in float32. Of more,
 # so many rows. Fewer rows make more steps, more leave the caches. A number of samples
 # that is unknown when the graph is made counts as so many.
-_WHOLE, _ROWS, _UNKNOWN_SAMPLES = 2**26, 64, 4
+_WHOLE, _ROWS, _UNKNOWN_SAMPLES = 2**26, 64, 16
 
 
 def chunk_size(query: Tensor, key: Tensor) -> int | None:

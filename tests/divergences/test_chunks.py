@@ -127,6 +127,7 @@ def test_short_and_unknown_lengths_are_taken_as_a_whole():
     assert size(512, 512) is None
     assert size(512, 512, samples=32) < 512  # memory counts all samples
     assert size(512, 512, samples=None) is None
+    assert size(1024, 1024, samples=None) < 1024  # it may be large
     assert size(None, 4096) is None and size(4096, None) is None
     assert 1 <= size(4096, 4096) < 512
     assert size(2, 10**7) == 2
