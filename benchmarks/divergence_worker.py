@@ -114,7 +114,7 @@ def main(library, divergence, tokens, file):
     if hasattr(os, "sched_setaffinity"):  # Linux
         os.sched_setaffinity(0, [int(os.environ.get("PROCESSOR", "0"))])
     if library.startswith("keras_align"):
-        converged = library.endswith("_converged")  # as the peers, not 30 iterations
+        converged = library.endswith("converged")  # as the peers, not 30 iterations
         options = {"max_iterations": peers.MAX_ITERATIONS} if converged else {}
         step = ours(divergence, int(tokens), **options)
     else:

@@ -26,7 +26,7 @@ import results_file
 
 WORKER = pathlib.Path(__file__).with_name("divergence_worker.py")
 OURS = ["keras_align_tensorflow", "keras_align_jax", "keras_align_torch"]
-CONVERGED = [f"{library}_converged" for library in OURS[:2]]
+CONVERGED = ["keras_align_tensorflow_converged", "keras_align_jax_converged"]
 LARGEST_ERROR = 0.01  # of a peer to which others are compared
 PEERS = {
     "ct": ["transcription", "compiled"],
@@ -59,8 +59,9 @@ def is_ours(library):
 
 def title(library):
     """As `keras_align, jax, converged`."""
-    name = library.replace("keras_align_", "keras_align, ")
-    return name.replace("_converged", ", converged")
+    if not is_ours(library):
+        return library
+    return ", ".join(["keras_align", *library.split("_")[2:]])
 
 
 def libraries_of(divergence, wanted=None):
