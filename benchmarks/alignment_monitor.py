@@ -52,11 +52,7 @@ def parse_arguments(arguments=None):
     parser.add_argument("--length", type=int, default=32, help="tokens of a sample")
     parser.add_argument("--rounds", type=int, default=5, help="pairs of epochs")
     parser.add_argument("--machine", default="", help="a few words for the title")
-    parser.add_argument(
-        "--output",
-        type=results_file.markdown,
-        help="Markdown file in which to put the table",
-    )
+    results_file.add_output(parser)
     return parser.parse_args(arguments)
 
 

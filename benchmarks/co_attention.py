@@ -38,11 +38,7 @@ def parse_arguments(arguments=None):
     parser.add_argument("--repeats", type=int, default=15, help="pairs of steps")
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
     parser.add_argument("--machine", default="", help="a few words for the title")
-    parser.add_argument(
-        "--output",
-        type=results_file.markdown,
-        help="Markdown file in which to put the table",
-    )
+    results_file.add_output(parser)
     return parser.parse_args(arguments)
 
 

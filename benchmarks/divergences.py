@@ -48,7 +48,7 @@ def parse_arguments(arguments=None):
     add("--libraries", nargs="+", choices=libraries, help="of these alone")
     add("--repeats", type=int, default=9)
     add("--processor", type=int, default=0, help="on which all run")
-    add("--output", type=results_file.markdown, help="Markdown file of the table")
+    results_file.add_output(parser)
     add("--json", type=pathlib.Path, help="file for all times")
     return parser.parse_args(arguments)
 

@@ -48,7 +48,7 @@ def parse_arguments(arguments=None):
         help="of a process, after two that are not timed",
     )
     add("--graphs", nargs="+", default=list(GRAPHS), choices=list(GRAPHS))
-    add("--output", type=results_file.markdown, help="Markdown file of the table")
+    results_file.add_output(parser)
     add("--draws", action="store_true", help="dropout alone, and nothing else")
     add("--measure", nargs=2, help=argparse.SUPPRESS)
     return parser.parse_args(arguments)

@@ -44,7 +44,7 @@ def parse_arguments(arguments=None):
     add("--head-size", type=int, default=32)
     add("--steps", type=int, default=3, help="of which the median is taken")
     add("--one", nargs=3, help=argparse.SUPPRESS)  # in a process of its own
-    add("--output", type=results_file.markdown, help="Markdown file of the table")
+    results_file.add_output(parser)
     return parser.parse_args(arguments)
 
 

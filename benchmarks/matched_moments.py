@@ -179,11 +179,7 @@ def to_int8(x):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "--output",
-        type=results_file.markdown,
-        help="Markdown file in which to put the tables",
-    )
+    results_file.add_output(parser)
     arguments = parser.parse_args()
     text = table() + "\n\n" + precision_table()
     print(text)

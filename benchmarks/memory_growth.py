@@ -38,7 +38,7 @@ def parse_arguments(arguments=None):
     add("--lengths", nargs="+", type=int, default=LENGTHS, help="tokens")
     add("--heads", type=int, default=12)
     add("--head-size", type=int, default=64)
-    add("--output", type=results_file.markdown, help="Markdown file of the table")
+    results_file.add_output(parser)
     return parser.parse_args(arguments)
 
 

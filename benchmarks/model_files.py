@@ -33,7 +33,7 @@ def parse_arguments(arguments=None):
     add("--length", type=int, default=64, help="tokens a sample")
     add("--samples", type=int, default=64, help="on which moments are matched")
     add("--repeats", type=int, default=5)
-    add("--output", type=results_file.markdown, help="Markdown file of the table")
+    results_file.add_output(parser)
     return parser.parse_args(arguments)
 
 

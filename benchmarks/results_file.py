@@ -2,10 +2,16 @@
 
 import argparse
 import pathlib
+import sys
 
 
-def markdown(path):
-    """The type of an argument: a file that is there or can be made."""
+def add_output(parser):
+    """Adds the option of a Markdown file."""
+    parser.add_argument("--output", type=_markdown, help="Markdown file of the table")
+
+
+def _markdown(path):
+    """The type of the option: a file that is there or can be made."""
     path = pathlib.Path(path)
     if path.is_dir():
         raise argparse.ArgumentTypeError(f"{path} is a folder, not a Markdown file")
@@ -23,7 +29,9 @@ def put(text, file, script):
     """Writes a table between the marks of `script`; they are added where they lack."""
     begin, end = (f"<!-- {script} {mark} -->\n" for mark in ("begin", "end"))
     whole = file.read_text(encoding="utf-8") if file.exists() else ""
-    if begin not in whole or end not in whole:
+    if (begin in whole) != (end in whole):
+        sys.exit(f"error: {file} needs the lines {begin.strip()} and {end.strip()}")
+    if begin not in whole:
         whole += f"\n{begin}{end}" if whole else begin + end
     before, rest = whole.split(begin)
     _, after = rest.split(end)

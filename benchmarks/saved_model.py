@@ -40,7 +40,7 @@ def parse_arguments(arguments=None):
     add("--batch-sizes", nargs="+", type=int, default=[1, 32], help="texts a call")
     add("--sequence-length", type=int, default=48, help="tokens")
     add("--repeats", type=int, default=41, help="calls of each")
-    add("--output", type=results_file.markdown, help="Markdown file of the table")
+    results_file.add_output(parser)
     return parser.parse_args(arguments)
 
 

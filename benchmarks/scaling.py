@@ -51,7 +51,7 @@ def parse_arguments(arguments=None):
     add("--bandwidth", type=float, default=12.5, help="of a link, GB/s")
     add("--latency", type=float, default=5.0, help="of a link, microseconds")
     add("--device-speed", type=float, default=1.0, help="of a device over a replica's")
-    add("--output", type=results_file.markdown, help="Markdown file of the table")
+    results_file.add_output(parser)
     return parser.parse_args(arguments)
 
 

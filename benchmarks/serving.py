@@ -47,7 +47,7 @@ def parse_arguments(arguments=None):
     add("--words", type=int, default=20, help="words in a text")
     add("--batch-size", type=int, default=32, help="of the server")
     add("--batch-wait-ms", type=int, default=5, help="of the server")
-    add("--output", type=results_file.markdown, help="Markdown file of the table")
+    results_file.add_output(parser)
     return parser.parse_args(arguments)
 
 

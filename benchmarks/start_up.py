@@ -42,7 +42,7 @@ def parse_arguments(arguments=None):
     add("--batch-size", type=int, default=8)
     add("--repeats", type=int, default=5)
     add("--build-optimizer", action="store_true", help="before `fit`")
-    add("--output", type=results_file.markdown, help="Markdown file of the table")
+    results_file.add_output(parser)
     add("--one", nargs=2, help=argparse.SUPPRESS)  # in a process of its own
     return parser.parse_args(arguments)
 
