@@ -17,6 +17,7 @@ import sys
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
+MINI_LM = "--sizes MiniLM --batch-size 8 --repeats 9"
 # Name: backend, script and arguments.
 BENCHMARKS = {
     "divergences": ("tensorflow", "divergences.py"),
@@ -25,11 +26,13 @@ BENCHMARKS = {
         "tensorflow",
         "long_sequences.py --lengths 4096 --max-tokens all",
     ),
-    "train_step": (
+    "train_step": ("tensorflow", f"train_step.py {MINI_LM} --steps xla graph"),
+    "train_step_jax": ("jax", f"train_step.py {MINI_LM} --steps xla"),
+    "train_step_torch": ("torch", f"train_step.py {MINI_LM} --steps graph"),
+    "train_step_bert_base": (
         "tensorflow",
-        "train_step.py --sizes MiniLM BERT-base --batch-size 4",
+        "train_step.py --sizes BERT-base --batch-size 4 --steps xla --repeats 7",
     ),
-    "train_step_graph": ("tensorflow", "train_step.py --sizes MiniLM --steps graph"),
     "co_attention": ("tensorflow", "co_attention.py"),
     "graph_attention": ("tensorflow", "graph_attention.py"),
     "long_sequences_of_one_head": (
