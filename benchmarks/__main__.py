@@ -4,9 +4,10 @@
     python -m benchmarks --output results
 
 Each is a script of this folder in a process of its own; `--only` takes some, and
-each has more options when it is called itself. What they print is kept in a file each.
-Leave the machine alone meanwhile. Two need more: `serving.py` exported models, and
-`matched_moments.py`, which measures discrepancies, a model and data.
+each has more options when it is called itself. The tables are in `<name>.md`, what was
+printed in `<name>.txt`. Leave the machine alone meanwhile. Two need more: `serving.py`
+exported models, and `matched_moments.py`, which measures discrepancies, a model and
+data.
 """
 
 import argparse
@@ -67,6 +68,7 @@ def run(name, folder):
     """Runs one benchmark; returns whether it succeeded."""
     backend, command = BENCHMARKS[name]
     script, *arguments = command.split()
+    arguments += ["--output", str(folder.absolute() / f"{name}.md")]
     path = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": path}
     begin = time.perf_counter()

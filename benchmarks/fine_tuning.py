@@ -110,7 +110,7 @@ def append(file, key, row):
         writer.writerow(dict(zip(KEY, key, strict=True)) | row)
 
 
-def run_missing(task, method, settings, arguments, runs):
+def run_missing(task, method, settings, arguments):
     """Runs what is not in the file yet; builds the model only if there is something."""
     repeated = None
     for seed in range(arguments.seeds):
@@ -118,7 +118,7 @@ def run_missing(task, method, settings, arguments, runs):
         if key in read(arguments.output):
             continue
         if repeated is None:
-            repeated = runs(task, method, settings)
+            repeated = repeated_runs.RepeatedRuns(task, method, settings)
         row = row_of(repeated.run(seed))
         append(arguments.output, key, row)
         print(f"{method.title}, seed {seed}: {row}", flush=True)
@@ -132,7 +132,8 @@ def parse_arguments(arguments=None):
     )
     add, positive = parser.add_argument, command_line.positive
     names = [name for name, each in methods.METHODS.items() if each.trained]
-    add("--methods", nargs="+", choices=names, default=names, metavar="NAME")
+    default = ["soft", "matched", "label_smoothing", *methods.ALIGNMENTS]
+    add("--methods", nargs="+", choices=names, default=default, metavar="NAME")
     add("--weight", type=float, help="of the alignment loss; None: the library's own")
     add("--matched", choices=["mean", "covariance", "none"], help="of the alignments")
     add("--seeds", type=positive, default=8)
@@ -156,11 +157,8 @@ def choose_method(name, arguments):
     return dataclasses.replace(method, matched=matched)
 
 
-def main(arguments=None, runs=None):
-    """Runs what is missing and prints the tables of the whole file.
-
-    `runs` is a subclass of `repeated_runs.RepeatedRuns` to be taken in its place.
-    """
+def main(arguments=None):
+    """Runs what is missing and prints the tables of the whole file."""
     arguments = parse_arguments(arguments)
     read(arguments.output)
     freed_memory.keep()
@@ -175,9 +173,8 @@ def main(arguments=None, runs=None):
         jit_compile=not arguments.no_jit,
         verbose=0,
     )
-    runs = runs or repeated_runs.RepeatedRuns
     for name in arguments.methods:
-        run_missing(task, choose_method(name, arguments), settings, arguments, runs)
+        run_missing(task, choose_method(name, arguments), settings, arguments)
     rows = list(read(arguments.output).values())
     print(fine_tuning_tables.text(rows, REGIME))
 

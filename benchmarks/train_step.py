@@ -61,6 +61,8 @@ def parse_arguments(arguments=None):
         metavar="N",
         help="on how many the divergence is estimated: `default`, `all` or a number",
     )
+    alone = "the loss trains the projections alone, which are projected once more"
+    parser.add_argument("--projections-only", action="store_true", help=alone)
     parser.add_argument("--layers", type=int, help="instead of those of the size")
     parser.add_argument("--steps", nargs="+", default=["xla", "graph"])
     parser.add_argument("--preset", help="also a BERT with these real weights")
@@ -163,7 +165,7 @@ def extra_operations(alignment, backbone, batch, length):
     "gan" four times, as inputs and weights get gradients of their own. Between all
     pairs of tokens run 3 products of head size in "ot", 7 in "mmd", and in "ct" 5 of
     head size and 3 of feature size. "ot" is counted with all of its iterations. The
-    projections are those of the attention.
+    projections are those of the attention; a second time is not counted.
     """
     length = min(length, alignment.max_tokens or length)
     heads, size = backbone.num_heads, backbone.hidden_dim // backbone.num_heads
@@ -203,6 +205,8 @@ def measure(runs, options):
 def compare(name, preset, step, soft, data, alignment, options):
     """Measures an alignment with each `max_tokens`; returns rows of the table."""
     methods = [method(alignment, number) for number in options.max_tokens]
+    for each in methods:
+        each.projections_only = options.projections_only
     jit_compile = step == "xla"
     aligned = [build(name, preset, options, jit_compile, each) for each in methods]
     models = soft, *aligned
@@ -259,6 +263,7 @@ def title(options):
     parts = [
         f"{options.batch_size} x {options.length} tokens",
         *layers,
+        *(["projections alone"] if options.projections_only else []),
         f"{options.repeats} rounds of steps",
         f"{options.clock} time",
         *([options.machine] if options.machine else []),

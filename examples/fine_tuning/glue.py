@@ -33,7 +33,6 @@ import finetuning
 import freed_memory
 import glue_tasks
 import kept_runs
-import repeated_runs
 
 LONGEST = 512  # tokens, as in the paper
 
@@ -93,8 +92,8 @@ def choose_settings(task, name, options):
     )
 
 
-def main(arguments=None, new=repeated_runs.RepeatedRuns):
-    """Runs the comparisons that the command line asks for, by `new`."""
+def main(arguments=None):
+    """Runs the comparisons that the command line asks for."""
     options, begin = parse_arguments(arguments), time.perf_counter()
     freed_memory.keep()
     found = []
@@ -112,9 +111,7 @@ def main(arguments=None, new=repeated_runs.RepeatedRuns):
                 continue
             print(f"\n{kept_runs.described(settings)}")
             estimating.announce(task, settings, len(compared), options.seeds)
-            of_task = kept_runs.compare(
-                task, compared, settings, options.seeds, runs, new
-            )
+            of_task = kept_runs.compare(task, compared, settings, options.seeds, runs)
             found.append(of_task)
             print(f"\n{kept_runs.text(of_task)}", flush=True)
     except (fetching.FetchError, OSError, ValueError) as error:

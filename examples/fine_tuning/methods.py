@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from keras_align.alignments import get_alignment
+from keras_align.alignments import Alignment, get_alignment
 
 MATCHED = "mean"  # soft training from there takes the same steps
 
@@ -13,8 +13,8 @@ class Method:
 
     Args:
         name: String, its key in `METHODS`.
-        alignment: String, as in `keras_align.align_model`, or `None` for soft
-            attention.
+        alignment: String or `keras_align.Alignment`, as in `keras_align.align_model`,
+            or `None` for soft attention.
         weight: Float, factor of the alignment loss, or `None` for the alignment's own.
         matched: `"mean"` or `"covariance"`, the moments of keys and queries that
             `keras_align.match_moments` makes equal before training, or `None`.
@@ -24,7 +24,7 @@ class Method:
     """
 
     name: str
-    alignment: str | None = None
+    alignment: str | Alignment | None = None
     weight: float | None = None
     matched: str | None = None
     label_smoothing: float = 0.0
@@ -62,6 +62,15 @@ TITLES = {
     "untrained": "new head, untrained",
 }
 ALIGNMENTS = ("ct", "gan", "ot", "mmd")
+PROJECTIONS = "projections"
+
+
+def of_projections(name):
+    """The method `<name>_projections`: the loss trains queries' and keys' alone."""
+    alignment = type(get_alignment(name))(projections_only=True)
+    return Method(f"{name}_{PROJECTIONS}", alignment, matched=MATCHED)
+
+
 METHODS = {
     method.name: method
     for method in (
@@ -70,5 +79,6 @@ METHODS = {
         Method("label_smoothing", label_smoothing=0.1),
         Method("untrained", trained=False),
         *(Method(name, alignment=name, matched=MATCHED) for name in ALIGNMENTS),
+        *map(of_projections, ALIGNMENTS),
     )
 }

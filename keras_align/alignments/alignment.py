@@ -32,6 +32,11 @@ class Alignment(layers.Layer):
     Args:
         max_tokens: int > 1, or `None` for all tokens. Defaults to `None`; the built-in
             alignments have a default of their own.
+        projections_only: bool, whether the loss trains the projections of queries and
+            keys alone. If `True`, an attention layer projects its inputs a second time,
+            behind `keras.ops.stop_gradient`, and its alignment is given those queries
+            and keys: no gradient of the loss reaches the layers below. If `False`, the
+            default, it reaches them all.
         **kwargs: arguments of `keras.layers.Layer`, as `name`.
 
     Class attributes:
@@ -59,9 +64,15 @@ class Alignment(layers.Layer):
 
     default_weight: float = 0.01
 
-    def __init__(self, max_tokens: int | None = None, **kwargs: Any):
+    def __init__(
+        self,
+        max_tokens: int | None = None,
+        projections_only: bool = False,
+        **kwargs: Any,
+    ):
         super().__init__(**{"dtype": "float32", **kwargs})
         self.max_tokens = max_tokens
+        self.projections_only = projections_only
 
     @property
     def max_tokens(self) -> int | None:
@@ -74,6 +85,16 @@ class Alignment(layers.Layer):
             checks.integer_at_least("max_tokens", value, 2)
             value = int(value)
         self._max_tokens = value
+
+    @property
+    def projections_only(self) -> bool:
+        """Whether the gradient ends at the projections; set it before a trace."""
+        return self._projections_only
+
+    @projections_only.setter
+    def projections_only(self, value: bool) -> None:
+        checks.boolean("projections_only", value)
+        self._projections_only = value
 
     def build(self, query_shape: tuple, key_shape: tuple | None = None) -> None:
         """Creates the weights for queries `(B, T, N, H)` and keys `(B, S, N, H)`."""
@@ -136,7 +157,8 @@ class Alignment(layers.Layer):
         config = super().get_config()
         if keras_internals.is_default_method(self.get_config):
             return config  # of the arguments that were given
-        return {**config, "max_tokens": self.max_tokens}
+        of_layers = ("max_tokens", "projections_only")
+        return {**config, **{name: getattr(self, name) for name in of_layers}}
 
 
 def register_alignment(name: str) -> Callable[[type], type]:

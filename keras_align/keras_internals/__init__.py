@@ -16,6 +16,7 @@ from keras_align.keras_internals.calls import (
     notes_of_step,
     token_mask,
     training_of_call,
+    without_losses,
 )
 from keras_align.keras_internals.compiling import (
     compile_arguments,
@@ -111,6 +112,7 @@ __all__ = [
     "unlocked",
     "variable_scope",
     "when_built",
+    "without_losses",
     "without_sublayers",
     "without_variables",
 ]

@@ -1,11 +1,11 @@
 """Aligned layers whose queries, keys and masks an adapter finds."""
 
-import contextlib
 import functools
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
 
 import keras
+from keras import ops
 
 from keras_align import keras_internals
 from keras_align.adapters.adapter import AttentionAdapter
@@ -16,7 +16,6 @@ from keras_align.layers.aligned_attention import AlignedAttention
 
 _Arguments = ParamSpec("_Arguments")
 _Outputs = TypeVar("_Outputs")
-_NOTHING = contextlib.nullcontext(())
 
 
 class AdaptedAttention(AlignedAttention):
@@ -47,14 +46,26 @@ class AdaptedAttention(AlignedAttention):
         training = given.get("training")
         if training is None:
             training = keras_internals.training_of_call()
-        with self.adapter.capture(self) if training else _NOTHING as pairs:
-            outputs = self._plain_call(*args, **kwargs)
-        if training:
-            same = self._self_attention or self.adapter.is_self_attention(self, given)
-            self._self_attention = None  # the next `call` may come without `__call__`
-            for masked in masked_pairs(self.adapter, self, given, same, pairs):
-                self._add_alignment_loss(*masked)
+        if not training:
+            return self._plain_call(*args, **kwargs)
+        outputs, pairs = self._call_and_capture(args, kwargs)
+        same = self._self_attention or self.adapter.is_self_attention(self, given)
+        self._self_attention = None  # the next `call` may come without `__call__`
+        for masked in masked_pairs(self.adapter, self, given, same, pairs):
+            self._add_alignment_loss(*masked)
         return outputs
+
+    def _call_and_capture(self, args, kwargs):
+        """Outputs of the plain layer, and the queries and keys to be aligned."""
+        if not self.alignment.projections_only:
+            with self.adapter.capture(self) as pairs:
+                outputs = self._plain_call(*args, **kwargs)
+            return outputs, pairs
+        outputs = self._plain_call(*args, **kwargs)
+        args, kwargs = keras.tree.map_structure(_constant, (args, kwargs))
+        with keras_internals.without_losses(self), self.adapter.capture(self) as pairs:
+            self._plain_call(*args, **kwargs)
+        return outputs, pairs
 
     @property
     def alignment_shape(self) -> tuple[int, int]:
@@ -75,6 +86,12 @@ def aligned_call(
         return self._aligned_call(*args, **kwargs)
 
     return cast(Callable[_Arguments, _Outputs], call)
+
+
+def _constant(x):
+    """An argument of `call`, as a constant where a gradient could reach it."""
+    is_float = ops.is_tensor(x) and keras.backend.is_float_dtype(x.dtype)
+    return ops.stop_gradient(x) if is_float else x
 
 
 @functools.cache

@@ -13,6 +13,11 @@ from keras_align.adapters.usual_names import HEAD_SIZE, NUM_HEADS, NUM_KEY_HEADS
 from keras_align.adapters.usual_names import first_number as number_of
 from keras_align.alignments import Alignment
 from keras_align.divergences.numerics import Tensor
+from keras_align.layers.alignment_checks import (
+    check_divergence,
+    check_gradient,
+    check_projections,
+)
 from keras_align.layers.alignment_settings import AlignmentSettings
 from keras_align.validation import checks
 
@@ -142,6 +147,7 @@ class AlignedAttention(AlignmentSettings):
         """
         if self.alignment is None or keras_internals.is_inference_call():
             return
+        check_gradient(self, self.alignment)
         check_projections(query, key, self.alignment_shape)
         first = {"query": query[:, :, : key.shape[2]]}, {"key": key}
         checks.query_and_key(*first, query_mask, key_mask)
@@ -212,30 +218,6 @@ class AlignedAttention(AlignmentSettings):
     def _clear_losses(self):
         if not keras_internals.has_losses_of_step(self):
             super()._clear_losses()
-
-
-def check_projections(query: Tensor, key: Tensor, shape: tuple[int, int]) -> None:
-    """Raises unless queries and keys have heads as the networks were built for."""
-    heads, size = shape
-    shapes = tuple(query.shape), tuple(key.shape)
-    right = shapes[0][3:] == (size,) and shapes[1][2:] == (heads, size)
-    if not right or shapes[0][2] % heads:
-        raise ValueError(
-            f"Arguments `query` and `key` must be of the shapes (B, T, N, {size}) and "
-            f"(B, S, {heads}, {size}), where {heads} divides N, as the attributes of "
-            f"the layer say. Received: query of shape {shapes[0]}, key of shape "
-            f"{shapes[1]}"
-        )
-
-
-def check_divergence(divergence: Tensor, alignment: Alignment) -> None:
-    """Raises unless an alignment returned what `Alignment` asks for."""
-    dtype = keras.backend.standardize_dtype(getattr(divergence, "dtype", "int32"))
-    if not keras.backend.is_float_dtype(dtype) or len(divergence.shape) != 2:
-        raise ValueError(
-            f"{type(alignment).__name__}.call must return a float tensor (B, N), the "
-            f"divergence of every sample and head. Received: {divergence}"
-        )
 
 
 def _of_tokens(mask, x):
