@@ -64,6 +64,7 @@ def gradients(make, alignment, x=X, **options):
     return value, dict(zip(["inputs", *(w.path for w in weights)], found, strict=True))
 
 
+@pytest.mark.slow_on("jax")  # compiles every case
 @pytest.mark.parametrize("name", ["ct", "gan", "ot", "mmd"])
 @pytest.mark.parametrize("make", [multi_head, grouped, graph, of_user])
 def test_gradient_ends_at_the_inputs_of_the_projections(make, name):
