@@ -86,7 +86,8 @@ def always_dropping():
 
 
 XLA = pytest.param({"jit_compile": True}, marks=pytest.mark.slow)
-EXECUTIONS = [QUICK_STEP, *([XLA] if BACKEND == "tensorflow" else [])]
+OF_XLA = [pytest.param(XLA, marks=pytest.mark.slow)] if BACKEND == "tensorflow" else []
+EXECUTIONS = [QUICK_STEP, *OF_XLA]
 
 
 @pytest.mark.parametrize("options", EXECUTIONS)

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from execution import BACKEND, MODES, array, value_and_gradients
+from parameters import slow_but
 from scipy import sparse
 from small_graphs import EDGES
 
@@ -97,7 +98,7 @@ def network(**options):
 
 
 @pytest.mark.slow_on("jax")
-@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("jit", slow_but([False], [False, True]))
 def test_a_network_learns_from_a_matrix_of_scipy(jit, tmp_path):
     model = network(dropout=0.1, attention_dropout=0.0, feature_dropout=0.0)
     keras_align.align_model(model, "gan")

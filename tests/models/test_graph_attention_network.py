@@ -208,8 +208,7 @@ def test_padding_changes_neither_logits_nor_loss():
     "policy",
     [
         "mixed_bfloat16",
-        pytest.param("mixed_float16", marks=pytest.mark.slow),
-        "float64",
+        *(pytest.param(x, marks=pytest.mark.slow) for x in ("mixed_float16", "float64")),
     ],
 )
 def test_precisions(policy):
