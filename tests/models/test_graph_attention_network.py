@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from execution import BACKEND, array
+from parameters import slow_but
 
 import keras_align
 from keras_align.models import GraphAttentionNetwork
@@ -206,10 +207,7 @@ def test_padding_changes_neither_logits_nor_loss():
 @pytest.mark.slow_on("jax")
 @pytest.mark.parametrize(
     "policy",
-    [
-        "mixed_bfloat16",
-        *(pytest.param(x, marks=pytest.mark.slow) for x in ("mixed_float16", "float64")),
-    ],
+    slow_but(["mixed_bfloat16"], ["mixed_bfloat16", "mixed_float16", "float64"]),
 )
 def test_precisions(policy):
     if BACKEND == "jax" and policy != "mixed_bfloat16":
