@@ -33,10 +33,11 @@ class Alignment(layers.Layer):
         max_tokens: int > 1, or `None` for all tokens. Defaults to `None`; the built-in
             alignments have a default of their own.
         projections_only: bool, whether the loss trains the projections of queries and
-            keys alone. If `True`, an attention layer projects its inputs a second time,
-            behind `keras.ops.stop_gradient`, and its alignment is given those queries
-            and keys: no gradient of the loss reaches the layers below. If `False`, the
-            default, it reaches them all.
+            keys alone. If `True`, an attention layer projects their inputs a second
+            time, behind `keras.ops.stop_gradient`, and its alignment is given those
+            queries and keys: no gradient of the loss reaches the layers below. If
+            `False`, the default, it reaches them all. What a class computes between
+            projections and attention, as norms of queries and keys, is trained too.
         **kwargs: arguments of `keras.layers.Layer`, as `name`.
 
     Class attributes:
@@ -88,7 +89,7 @@ class Alignment(layers.Layer):
 
     @property
     def projections_only(self) -> bool:
-        """Whether the gradient ends at the projections; set it before a trace."""
+        """Whether the loss trains the projections alone; then `compile` again."""
         return self._projections_only
 
     @projections_only.setter
@@ -157,8 +158,10 @@ class Alignment(layers.Layer):
         config = super().get_config()
         if keras_internals.is_default_method(self.get_config):
             return config  # of the arguments that were given
-        of_layers = ("max_tokens", "projections_only")
-        return {**config, **{name: getattr(self, name) for name in of_layers}}
+        config = {**config, "max_tokens": self.max_tokens}
+        if self.projections_only:  # else older subclasses need not know the argument
+            config["projections_only"] = True
+        return config
 
 
 def register_alignment(name: str) -> Callable[[type], type]:

@@ -169,6 +169,8 @@ def _row(found):
     note = "" if has_trainable_projections(layer) else "frozen"
     if own and not added:
         note = note or "alignment frozen"
+    if layer.alignment.projections_only:
+        note = note or "projections only"
     name = type(layer).__name__
     return LayerReport(found.path, name, *shape, alignment, weight, added, note)
 

@@ -16,7 +16,6 @@ from keras_align.keras_internals.calls import (
     notes_of_step,
     token_mask,
     training_of_call,
-    without_losses,
 )
 from keras_align.keras_internals.compiling import (
     compile_arguments,
@@ -53,6 +52,7 @@ from keras_align.keras_internals.layers import (
     without_sublayers,
     without_variables,
 )
+from keras_align.keras_internals.repeating import unrecorded
 from keras_align.keras_internals.resuming import (
     batches_and_accumulation,
     begin_at_epoch,
@@ -110,9 +110,9 @@ __all__ = [
     "tracked_order",
     "training_of_call",
     "unlocked",
+    "unrecorded",
     "variable_scope",
     "when_built",
-    "without_losses",
     "without_sublayers",
     "without_variables",
 ]

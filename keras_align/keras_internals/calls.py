@@ -73,23 +73,6 @@ def has_losses_of_step(layer: keras.Layer) -> bool:
     return scope.collect_losses and any(id(x) in layer._loss_ids for x in scope.losses)
 
 
-@contextlib.contextmanager
-def without_losses(layer: keras.Layer) -> Iterator[None]:
-    """Forgets what the layer and its sublayers add to the loss within a `with`."""
-    inside = layer._flatten_layers()
-    kept = [(each, list(each._losses), set(each._loss_ids)) for each in inside]
-    of_step = get_stateless_scope().losses if in_stateless_scope() else []
-    number = len(of_step)
-    try:
-        yield
-    finally:
-        for each, losses, ids in kept:
-            each._losses[:] = losses
-            each._loss_ids.clear()
-            each._loss_ids.update(ids)
-        del of_step[number:]
-
-
 def after_compute_loss(model: keras.Model, action: Callable[[], None]) -> None:
     """Calls `action` after `compute_loss` in steps, until `forget_compute_loss`.
 

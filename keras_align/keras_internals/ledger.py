@@ -64,6 +64,7 @@ LEDGER = (
     PrivateName(LAYER, "_post_build", "weights of the alignment, after the layer's"),
     PrivateName(LAYER, "_loss_ids", "losses of a layer that is called many times"),
     PrivateName(LAYER, "_losses", "losses of a call that is repeated"),
+    PrivateName(LAYER, "_seed_generators", "random states of a call that is repeated"),
     PrivateName(LAYER, "_torch_params", "parameters of PyTorch", "torch"),
     PrivateName(LAYER, "_track_variables", "parameters of PyTorch", "torch"),
     PrivateName("keras.KerasTensor", "_keras_history.operation", "the last layer"),

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
 
 import keras
-from keras import ops
 
 from keras_align import keras_internals
 from keras_align.adapters.adapter import AttentionAdapter
@@ -13,6 +12,7 @@ from keras_align.adapters.call_arguments import arguments_by_name
 from keras_align.adapters.captured import masked_pairs
 from keras_align.adapters.grouping import match_groups
 from keras_align.layers.aligned_attention import AlignedAttention
+from keras_align.layers.constant_inputs import captured_of_constants
 
 _Arguments = ParamSpec("_Arguments")
 _Outputs = TypeVar("_Outputs")
@@ -28,6 +28,7 @@ class AdaptedAttention(AlignedAttention):
 
     plain_class: type[keras.layers.Layer]
     adapter: AttentionAdapter
+    repeats_projections = True
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.alignment is not None:  # before casts, which make two tensors of one
@@ -61,11 +62,8 @@ class AdaptedAttention(AlignedAttention):
             with self.adapter.capture(self) as pairs:
                 outputs = self._plain_call(*args, **kwargs)
             return outputs, pairs
-        outputs = self._plain_call(*args, **kwargs)
-        args, kwargs = keras.tree.map_structure(_constant, (args, kwargs))
-        with keras_internals.without_losses(self), self.adapter.capture(self) as pairs:
-            self._plain_call(*args, **kwargs)
-        return outputs, pairs
+        pairs = captured_of_constants(self, self._plain_call, args, kwargs)
+        return self._plain_call(*args, **kwargs), pairs
 
     @property
     def alignment_shape(self) -> tuple[int, int]:
@@ -86,12 +84,6 @@ def aligned_call(
         return self._aligned_call(*args, **kwargs)
 
     return cast(Callable[_Arguments, _Outputs], call)
-
-
-def _constant(x):
-    """An argument of `call`, as a constant where a gradient could reach it."""
-    is_float = ops.is_tensor(x) and keras.backend.is_float_dtype(x.dtype)
-    return ops.stop_gradient(x) if is_float else x
 
 
 @functools.cache

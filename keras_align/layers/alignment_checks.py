@@ -1,4 +1,6 @@
-"""What an aligned layer checks when its alignment is called."""
+"""What an aligned layer checks of its alignment."""
+
+from typing import Any
 
 import keras
 
@@ -6,14 +8,16 @@ from keras_align.alignments import Alignment
 from keras_align.divergences.numerics import Tensor
 
 
-def check_gradient(layer: keras.layers.Layer, alignment: Alignment) -> None:
+def check_gradient(layer: Any, alignment: Alignment | None) -> None:
     """Raises if the alignment needs projections that the layer cannot repeat."""
-    if alignment.projections_only:
+    asked = alignment is not None and alignment.projections_only
+    if asked and not layer.repeats_projections:
         raise ValueError(
-            f"Layer '{layer.name}' calls `add_alignment_loss`, which is given queries "
-            "and keys and cannot project constant inputs. Received an alignment with "
-            "projections_only=True. Use False, and queries and keys that you project "
-            "from `keras.ops.stop_gradient` of the inputs."
+            f"Argument `alignment`: layer '{layer.name}' of class "
+            f"{type(layer).__name__} hands its queries and keys to "
+            "`add_alignment_loss`, which cannot project constant inputs. Project "
+            "`keras.ops.stop_gradient` of the inputs yourself, and use "
+            "projections_only=False. Received: projections_only=True"
         )
 
 

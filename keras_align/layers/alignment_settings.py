@@ -7,6 +7,7 @@ import keras
 
 from keras_align import keras_internals
 from keras_align.alignments import get_alignment, serialize_alignment
+from keras_align.layers.alignment_checks import check_gradient
 from keras_align.layers.alignment_loss import AlignmentLoss
 from keras_align.layers.alignment_weight import AlignmentWeight, check_weight
 
@@ -17,6 +18,8 @@ class AlignmentSettings(keras.layers.Layer):
     # An `Alignment` and an `AlignmentLoss`, `None` in a layer without alignment.
     alignment: Any
     _alignment_tracker: Any
+    # Whether it can project its inputs once more, for `projections_only`.
+    repeats_projections = False
 
     def _with_defaults(self, alignment, alignment_weight):
         """The arguments as an alignment and a weight suited to the class."""
@@ -24,7 +27,9 @@ class AlignmentSettings(keras.layers.Layer):
 
     def _set_alignment(self, alignment, alignment_weight):
         alignment, alignment_weight = self._with_defaults(alignment, alignment_weight)
-        self.alignment = get_alignment(alignment)
+        alignment = get_alignment(alignment)
+        check_gradient(self, alignment)
+        self.alignment = alignment
         weight = AlignmentWeight(check_weight(alignment_weight, self.alignment))
         self._alignment_weight = weight
         self._alignment_variable = None

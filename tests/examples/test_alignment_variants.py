@@ -31,3 +31,19 @@ def test_equal_moments_are_blind_to_shift_and_scale(variants):
     found = alignment(moved, key, mask, mask)
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
     assert np.max(expected) > 0.01
+
+
+def test_the_benchmark_takes_the_variants_by_default(variants, monkeypatch):
+    methods, fine_tuning = variants.methods, variants.fine_tuning
+    monkeypatch.setattr(methods, "METHODS", dict(methods.METHODS))
+    taken = []
+    monkeypatch.setattr(
+        fine_tuning,
+        "main",
+        lambda: taken.extend(fine_tuning.parse_arguments([]).methods),
+    )
+    variants.main()
+    assert taken == ["ct_equal_moments", "mmd_equal_moments"]
+    for name in taken:
+        method = fine_tuning.choose_method(name, fine_tuning.parse_arguments([]))
+        assert method.alignment_weight == variants.WEIGHT

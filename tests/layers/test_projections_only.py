@@ -9,6 +9,7 @@ from execution import MODES, QUICK_STEP, value_and_gradients
 from keras import ops
 
 import keras_align
+from keras_align.adapters import register_attention
 from keras_align.alignments import get_alignment, serialize_alignment
 
 ONLY = {"projections_only": True}
@@ -170,15 +171,149 @@ def test_bad_values_are_refused():
         keras_align.ConditionalTransportAlignment(projections_only="no")
 
 
+class Own(keras_align.AlignedAttention):
+    """Hands over queries and keys that it has projected."""
+
+    num_heads, head_dim = 2, 4
+
+    def call(self, x):
+        x = ops.reshape(x, (-1, 6, 2, 4))
+        self.add_alignment_loss(x, x)
+        return x
+
+
 def test_a_layer_that_hands_over_its_projections_cannot_repeat_them():
-    class Own(keras_align.AlignedAttention):
-        num_heads, head_dim = 2, 4
-
-        def call(self, x):
-            x = ops.reshape(x, (-1, 6, 2, 4))
-            self.add_alignment_loss(x, x)
-            return x
-
     alignment = keras_align.MaximumMeanDiscrepancyAlignment(**ONLY)
+    with pytest.raises(ValueError, match="`alignment`: layer .* of class Own hands"):
+        Own(alignment=alignment)
+    layer = Own(alignment="mmd")
+    layer.alignment.projections_only = True
     with pytest.raises(ValueError, match="projections_only=True"):
-        Own(alignment=alignment)(X, training=True)
+        layer(X, training=True)
+
+
+def test_a_model_with_such_a_layer_stays_as_it_was():
+    inputs = keras.Input(X.shape[1:])
+    x = keras.layers.MultiHeadAttention(2, 4)(inputs, inputs)
+    model = keras.Model(inputs, Own(alignment=None)(x))
+    before = [type(layer) for layer in model.layers]
+    with pytest.raises(ValueError, match="projections_only=True"):
+        keras_align.align_model(
+            model, keras_align.MaximumMeanDiscrepancyAlignment(**ONLY)
+        )
+    assert [type(layer) for layer in model.layers] == before
+    assert model.layers[-1].alignment is None
+
+
+@register_attention
+class Restless(Usual):
+    """Normalises its inputs, counts its calls and keeps its scores."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.norm = keras.layers.BatchNormalization()
+        self.drop = keras.layers.Dropout(0.5)
+
+    def build(self, shape):
+        super().build(shape)
+        self.norm.build(shape)
+        self.calls = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+    def call(self, x, training=None):
+        self.calls.assign_add(1.0)
+        x = self.drop(self.norm(x, training=training), training=training)
+        self.scores = ops.matmul(self.query(x), ops.swapaxes(self.key(x), -2, -1))
+        return ops.matmul(ops.softmax(self.scores), x)
+
+
+class Twice(keras.Model):
+    """Calls one layer twice, and adds a loss of what the layer keeps."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.below, self.attention = keras.layers.Dense(8), layer
+
+    def call(self, x, training=None):
+        x = self.below(x)
+        restless = isinstance(self.attention, Restless)
+        for _ in range(2):
+            arguments = (x,) if restless else (x, x)
+            x = self.attention(*arguments, training=training)
+        if restless:
+            self.add_loss(1e-3 * ops.mean(ops.square(self.attention.scores)))
+        return x
+
+
+def train(layer, alignment):
+    """Losses of three steps, and what the model then holds but for the alignment."""
+    keras.utils.set_random_seed(0)
+    model = Twice(layer())
+    model(X)
+    if alignment is not None:
+        keras_align.align_model(model, alignment, alignment_weight=0.0)
+    model.compile(keras.optimizers.SGD(0.1), "mse", **QUICK_STEP)
+    losses = [model.train_on_batch(X, X, return_dict=True)["loss"] for _ in range(3)]
+    weights = [w for w in model.weights if "alignment" not in w.path]
+    return losses, [ops.convert_to_numpy(w) for w in weights]
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: Restless(num_heads=2, head_dim=4),
+        lambda: keras.layers.MultiHeadAttention(2, 4, dropout=0.5),
+    ],
+    ids=["restless", "keras"],
+)
+def test_the_repeated_call_leaves_nothing_behind(layer):
+    """At a weight of 0 training is that of the plain model: dropout, statistics."""
+    losses, weights = train(layer, None)
+    only = keras_align.MaximumMeanDiscrepancyAlignment(**ONLY)
+    found, ours = train(layer, only)
+    np.testing.assert_allclose(found, losses, rtol=1e-5)
+    for each, expected in zip(ours, weights, strict=True):
+        np.testing.assert_allclose(each, expected, 1e-4, 1e-6)
+
+
+def test_both_calls_draw_the_same_numbers():
+    """The nodes whose queries are aligned are those that the attention sees."""
+    cls = keras_align.MaximumMeanDiscrepancyAlignment
+    edges = np.array([[0, 1], [1, 2], [2, 0]])
+    losses = []
+    for value in (False, True):
+        keras.utils.set_random_seed(0)
+        layer = keras_align.AlignedGraphAttention(
+            *(4, 2), dropout=0.5, seed=1, alignment=cls(projections_only=value)
+        )
+        for _ in range(2):
+            layer(X[0], edges, training=True)
+            losses.append(float(layer.losses[0]))
+    np.testing.assert_allclose(losses[2:], losses[:2], rtol=1e-5)
+    assert abs(losses[0] - losses[1]) > 1e-6
+
+
+def test_what_is_trained_before_the_projections_is_below_them():
+    """And a tensor that hides in an object leaks no gradient."""
+
+    class Box:
+        def __init__(self, x):
+            self.x = x
+
+    class Hidden(Usual):
+        def call(self, x, box=None):
+            return super().call(box.x)
+
+    keras_align.register_attention(Hidden)
+    inputs = keras.Input(X.shape[1:])
+    layer = Hidden(num_heads=2, head_dim=4)
+    model = keras.Model(inputs, layer(inputs, box=Box(inputs)))
+    model = keras_align.align_model(
+        model, keras_align.MaximumMeanDiscrepancyAlignment(**ONLY)
+    )
+
+    def loss(x):
+        layer(x, box=Box(x), training=True)
+        return layer.losses[-1]
+
+    _, (gradient, *_) = value_and_gradients(loss, X)
+    assert not np.any(gradient)
