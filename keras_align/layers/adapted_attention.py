@@ -28,7 +28,7 @@ class AdaptedAttention(AlignedAttention):
 
     plain_class: type[keras.layers.Layer]
     adapter: AttentionAdapter
-    repeats_projections = True
+    _repeats_projections = True
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.alignment is not None:  # before casts, which make two tensors of one

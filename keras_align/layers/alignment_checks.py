@@ -11,7 +11,7 @@ from keras_align.divergences.numerics import Tensor
 def check_gradient(layer: Any, alignment: Alignment | None) -> None:
     """Raises if the alignment needs projections that the layer cannot repeat."""
     asked = alignment is not None and alignment.projections_only
-    if asked and not layer.repeats_projections:
+    if asked and not layer._repeats_projections:
         raise ValueError(
             f"Argument `alignment`: layer '{layer.name}' of class "
             f"{type(layer).__name__} hands its queries and keys to "

@@ -19,7 +19,7 @@ class AlignmentSettings(keras.layers.Layer):
     alignment: Any
     _alignment_tracker: Any
     # Whether it can project its inputs once more, for `projections_only`.
-    repeats_projections = False
+    _repeats_projections = False
 
     def _with_defaults(self, alignment, alignment_weight):
         """The arguments as an alignment and a weight suited to the class."""

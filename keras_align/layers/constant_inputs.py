@@ -42,16 +42,16 @@ def captured_of_constants(
         stack.enter_context(keras_internals.unrecorded(layer))
         for projection in _projections(layer):
             method = calling_method(projection)
-            stack.enter_context(replaced(projection, method, of_constants))
+            stack.enter_context(replaced(projection, method, _of_constants))
         if _attends_once(layer):
             stack.enter_context(replaced(layer, _ATTEND, _ending))
         pairs = stack.enter_context(layer.adapter.capture(layer))
         with contextlib.suppress(_AttendedError):
-            of_constants(call)(*args, **kwargs)
+            _of_constants(call)(*args, **kwargs)
     return pairs
 
 
-def of_constants(call: Callable[..., Any]) -> Callable[..., Any]:
+def _of_constants(call: Callable[..., Any]) -> Callable[..., Any]:
     """The call with `keras.ops.stop_gradient` before every float argument."""
 
     def constant_call(*args, **kwargs):
