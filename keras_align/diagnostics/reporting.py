@@ -34,8 +34,8 @@ class LayerReport:
         alignment: string, the alignment's class, or `None` for plain attention.
         alignment_weight: float or `None`.
         added_weights: int, how many numbers the alignment trains.
-        note: string, why a layer is plain, or what of an aligned one is frozen, and
-            what `match_moments` did to it or why nothing.
+        note: string, why a layer is plain, or what of an aligned one is frozen, or
+            that its projections alone are aligned (`projections_only`), and what `match_moments` did to it or why nothing.
     """
 
     path: str

@@ -166,6 +166,27 @@ def test_config_keeps_it_and_an_older_config_lacks_it():
     assert not get_alignment("ct").projections_only
 
 
+def test_the_report_says_so():
+    inputs = keras.Input(X.shape[1:])
+    layer = multi_head(keras_align.MaximumMeanDiscrepancyAlignment(**ONLY))[0]
+    model = keras.Model(inputs, layer(inputs, inputs))
+    assert keras_align.alignment_report(model).rows[0].note == "projections only"
+
+
+def test_a_subclass_that_does_not_know_the_argument_is_still_an_alignment():
+    class Older(keras_align.Alignment):
+        def __init__(self, scale=1.0, max_tokens=None, name=None, dtype="float32"):
+            super().__init__(max_tokens, name=name, dtype=dtype)
+            self.scale = scale
+
+        def get_config(self):
+            config = super().get_config()
+            config.pop("trainable")
+            return {**config, "scale": self.scale}
+
+    assert get_alignment(Older(2.0)).scale == 2.0
+
+
 def test_bad_values_are_refused():
     with pytest.raises(ValueError, match="`projections_only` must be a bool"):
         keras_align.ConditionalTransportAlignment(projections_only="no")
