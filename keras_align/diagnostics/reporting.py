@@ -35,7 +35,8 @@ class LayerReport:
         alignment_weight: float or `None`.
         added_weights: int, how many numbers the alignment trains.
         note: string, why a layer is plain, or what of an aligned one is frozen, or
-            that its projections alone are aligned (`projections_only`), and what `match_moments` did to it or why nothing.
+            that the loss trains its projections alone, and what `match_moments` did to
+            it or why nothing.
     """
 
     path: str
