@@ -40,11 +40,11 @@ def parse_arguments(arguments=None):
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add("--rounds", type=int, default=5)
+    add("--rounds", type=int, default=3)
     add(
         "--steps",
         type=int,
-        default=8,
+        default=5,
         help="of a process, after two that are not timed",
     )
     add("--graphs", nargs="+", default=list(GRAPHS), choices=list(GRAPHS))
@@ -163,6 +163,8 @@ def table(graph, options):
     for _ in range(options.rounds):
         for variant, found in runs.items():
             found.append(run(graph, variant, options.steps))
+            milliseconds = 1000 * found[-1]["seconds"]
+            print(f"{graph}, {variant}: {milliseconds:.0f} ms", flush=True)
     nodes, edges, size = GRAPHS[graph]
     lines = [
         f"{nodes:,} nodes, {edges:,} edges, {size} features, {options.rounds} rounds:",
