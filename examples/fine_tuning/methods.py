@@ -66,7 +66,7 @@ PROJECTIONS = "projections"
 
 
 def of_projections(name):
-    """The method `<name>_projections`: the loss trains queries' and keys' alone."""
+    """The method `<name>_projections`, whose loss trains the projections alone."""
     alignment = type(get_alignment(name))(projections_only=True)
     return Method(f"{name}_{PROJECTIONS}", alignment, matched=MATCHED)
 
