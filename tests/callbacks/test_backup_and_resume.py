@@ -46,6 +46,7 @@ def fit(model, folder, *callbacks, epochs=3):
     return model.fit(batches, callbacks=callbacks, **more).history
 
 
+@pytest.mark.slow_on("jax")
 def test_a_run_goes_on_as_if_it_had_not_been_interrupted(tmp_path):
     whole, resumed = build(), build()
     expected = fit(whole, tmp_path / "whole")

@@ -100,6 +100,7 @@ def test_jax_exports_with_a_symbolic_length(name):
 
 @given(length=st.integers(1, 12), size=st.integers(1, 14), seed=st.integers(0, 99))
 @settings(max_examples=12, deadline=None)
+@pytest.mark.slow_on("jax")
 def test_by_chunks_joins_rows_and_adds_sums(length, size, seed):
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(2, 3, length, 4)).astype("float32")

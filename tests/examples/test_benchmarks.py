@@ -22,6 +22,7 @@ def test_every_benchmark_of_the_one_command_takes_its_arguments(monkeypatch):
         runpy.run_path(FOLDER / script)["parse_arguments"](arguments)
 
 
+@pytest.mark.slow
 def test_divergences_beside_a_transcription(tmp_path):
     file = tmp_path / "times.json"
     command = [sys.executable, FOLDER / "divergences.py", "--divergences", "ct", "gan"]

@@ -85,6 +85,7 @@ def compare(of_all, of_projections):
         np.testing.assert_allclose(found, expected, 1e-4, 1e-5 * size, err_msg=path)
 
 
+@pytest.mark.slow_on("jax")
 def test_rotary_positions_are_applied_to_what_is_aligned():
     x = small_models.vectors()
     cls = keras_align.MaximumMeanDiscrepancyAlignment

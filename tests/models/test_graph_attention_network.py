@@ -76,6 +76,7 @@ def test_it_learns_from_half_of_the_nodes(alignment):
     assert "val_alignment_loss" not in history.history
 
 
+@pytest.mark.slow_on("jax")
 def test_nodes_without_weight_are_not_learned():
     inputs, labels = graph()
     changed = np.where(train_weights() > 0, labels, (labels + 1) % CLASSES)

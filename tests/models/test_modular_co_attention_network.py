@@ -161,6 +161,7 @@ def test_nothing_to_see_or_to_read_has_an_answer(precision):
     np.testing.assert_array_equal(model.predict(inputs, verbose=0), first)
 
 
+@pytest.mark.slow_on("tensorflow", "jax")
 @pytest.mark.parametrize(
     "alignment", [None, pytest.param("mmd", marks=pytest.mark.slow)]
 )
