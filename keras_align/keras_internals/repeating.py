@@ -12,6 +12,7 @@ from keras.src.backend.common.stateless_scope import (
 
 from keras_align.keras_internals.calls import full_precision
 from keras_align.keras_internals.fitting import random_state, set_random_state
+from keras_align.keras_internals.layers import flattened
 from keras_align.keras_internals.resuming import known_global_seed
 from keras_align.keras_internals.unsaved_state import UnsavedState
 
@@ -39,7 +40,7 @@ def unrecorded(layer: keras.Layer) -> Iterator[None]:
 def _states(layer: keras.Layer) -> list[keras.Variable]:
     """Variables inside a layer that its `call` may write."""
     found = [known_global_seed()]
-    for each in layer._flatten_layers():
+    for each in flattened(layer):
         found += each._non_trainable_variables
         seeds = each._seed_generators
         found += [x.state for x in seeds if not isinstance(x, UnsavedState)]
@@ -49,7 +50,7 @@ def _states(layer: keras.Layer) -> list[keras.Variable]:
 @contextlib.contextmanager
 def _without_losses(layer: keras.Layer) -> Iterator[None]:
     """Forgets what the layer and its sublayers add to the loss."""
-    inside = layer._flatten_layers()
+    inside = flattened(layer)
     kept = [(each, list(each._losses), set(each._loss_ids)) for each in inside]
     of_step = get_stateless_scope().losses if in_stateless_scope() else []
     number = len(of_step)
