@@ -30,7 +30,7 @@ def standardize(x, mask):
 
 
 def with_equal_moments(name):
-    """Registers the variant of an alignment that is blind to place and scale."""
+    """Registers a variant of an alignment that is blind to place and scale."""
     base = type(alignments.get_alignment(name))
 
     def call(self, query, key, query_mask=None, key_mask=None):
@@ -38,15 +38,15 @@ def with_equal_moments(name):
         return base.call(self, query, key, query_mask, key_mask)
 
     variant = type(f"EqualMoments{base.__name__}", (base,), {"call": call})
-    alignments.register_alignment(f"{name}_{EQUAL_MOMENTS}")(variant)
+    return alignments.register_alignment(f"{name}_{EQUAL_MOMENTS}")(variant)
 
 
 def main():
     methods.METHODS.clear()
     for name in TRIED:
-        with_equal_moments(name)
+        alignment = with_equal_moments(name)(projections_only=False)
         variant = f"{name}_{EQUAL_MOMENTS}"
-        method = methods.Method(variant, variant, WEIGHT, methods.MATCHED)
+        method = methods.Method(variant, alignment, WEIGHT, methods.MATCHED)
         methods.METHODS[variant] = method
     fine_tuning.main()
 

@@ -132,7 +132,7 @@ def parse_arguments(arguments=None):
     )
     add, positive = parser.add_argument, command_line.positive
     names = [name for name, each in methods.METHODS.items() if each.trained]
-    default = [name for name in names if methods.PROJECTIONS not in name]
+    default = [name for name in names if name not in methods.OTHER_REACH]
     add("--methods", nargs="+", choices=names, default=default, metavar="NAME")
     add("--weight", type=float, help="of the alignment loss; None: the library's own")
     add("--matched", choices=["mean", "covariance", "none"], help="of the alignments")

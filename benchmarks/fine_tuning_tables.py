@@ -20,7 +20,8 @@ COLUMNS = {
 }
 COLUMNS |= {"MMD": 2}
 BASELINE = ("soft", "0.0", "")
-SCALED = ("soft", "label_smoothing", "ct")  # shown after temperature scaling, too
+# Shown after temperature scaling, too.
+SCALED = ("soft", "label_smoothing", "ct", "ct_all_layers")
 
 
 def text(rows, regime):

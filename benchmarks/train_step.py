@@ -61,8 +61,8 @@ def parse_arguments(arguments=None):
         metavar="N",
         help="on how many the divergence is estimated: `default`, `all` or a number",
     )
-    alone = "the loss trains the projections alone, which are projected once more"
-    parser.add_argument("--projections-only", action="store_true", help=alone)
+    reach = "what the loss trains (default: as the alignment has it)"
+    parser.add_argument("--trains", choices=["projections", "all_layers"], help=reach)
     parser.add_argument("--layers", type=int, help="instead of those of the size")
     parser.add_argument("--steps", nargs="+", default=["xla", "graph"])
     parser.add_argument("--preset", help="also a BERT with these real weights")
@@ -206,7 +206,8 @@ def compare(name, preset, step, soft, data, alignment, options):
     """Measures an alignment with each `max_tokens`; returns rows of the table."""
     methods = [method(alignment, number) for number in options.max_tokens]
     for each in methods:
-        each.projections_only = options.projections_only
+        if options.trains:
+            each.projections_only = options.trains == "projections"
     jit_compile = step == "xla"
     aligned = [build(name, preset, options, jit_compile, each) for each in methods]
     models = soft, *aligned
@@ -263,7 +264,7 @@ def title(options):
     parts = [
         f"{options.batch_size} x {options.length} tokens",
         *layers,
-        *(["projections alone"] if options.projections_only else []),
+        *([f"the loss trains {options.trains}"] if options.trains else []),
         f"{options.repeats} rounds of steps",
         f"{options.clock} time",
         *([options.machine] if options.machine else []),

@@ -62,15 +62,18 @@ TITLES = {
     "untrained": "new head, untrained",
 }
 ALIGNMENTS = ("ct", "gan", "ot", "mmd")
-PROJECTIONS = "projections"
+REACH = {True: "projections", False: "all_layers"}  # of the gradient of the loss
 
 
-def of_projections(name):
-    """The method `<name>_projections`, whose loss trains the projections alone."""
-    alignment = type(get_alignment(name))(projections_only=True)
-    return Method(f"{name}_{PROJECTIONS}", alignment, matched=MATCHED)
+def of_other_reach(name):
+    """The method of an alignment that trains all layers by default, or the reverse."""
+    alignment = get_alignment(name)
+    alone = alignment.projections_only is False
+    alignment = type(alignment)(projections_only=alone)
+    return Method(f"{name}_{REACH[alone]}", alignment, matched=MATCHED)
 
 
+OTHER_REACH = {method.name: method for method in map(of_other_reach, ALIGNMENTS)}
 METHODS = {
     method.name: method
     for method in (
@@ -79,6 +82,5 @@ METHODS = {
         Method("label_smoothing", label_smoothing=0.1),
         Method("untrained", trained=False),
         *(Method(name, alignment=name, matched=MATCHED) for name in ALIGNMENTS),
-        *map(of_projections, ALIGNMENTS),
     )
-}
+} | OTHER_REACH

@@ -18,7 +18,9 @@ METHODS = {
     "gan": aligned(
         "AA-GAN", keras_align.AdversarialAlignment(learning_rate_multiplier=1.0), 0.1
     ),
-    "ct": aligned("AA-CT", keras_align.ConditionalTransportAlignment(), 0.01),
+    "ct": aligned(
+        "AA-CT", keras_align.ConditionalTransportAlignment(projections_only=False), 0.01
+    ),
     "ot": aligned("AA-OT", keras_align.OptimalTransportAlignment(), 0.001),
     "mmd": aligned("AA-MMD", keras_align.MaximumMeanDiscrepancyAlignment(), 0.1),
 }

@@ -32,11 +32,13 @@ class Alignment(layers.Layer):
     Args:
         max_tokens: int > 1, or `None` for all tokens. Defaults to `None`; the built-in
             alignments have a default of their own.
-        projections_only: bool, whether the loss trains the projections of queries and
-            keys alone. If `True`, an attention layer projects their inputs a second
-            time, behind `keras.ops.stop_gradient`, and its alignment is given those
-            queries and keys: no gradient of the loss reaches the layers below. If
-            `False`, the default, it reaches them all. What a class computes between
+        projections_only: bool or `None`, whether the loss trains the projections of
+            queries and keys alone. If `True`, an attention layer projects their inputs
+            a second time, behind `keras.ops.stop_gradient`, and its alignment is given
+            those queries and keys: no gradient of the loss reaches the layers below. If
+            `False`, it reaches them all. `None` is `True` in all layers but those that
+            call `add_alignment_loss` themselves, which cannot project again. Defaults
+            to `False`; `"ct"` has a default of its own. What a class computes between
             projections and attention, as norms of queries and keys, is trained too.
         **kwargs: arguments of `keras.layers.Layer`, as `name`.
 
@@ -68,7 +70,7 @@ class Alignment(layers.Layer):
     def __init__(
         self,
         max_tokens: int | None = None,
-        projections_only: bool = False,
+        projections_only: bool | None = False,
         **kwargs: Any,
     ):
         super().__init__(**{"dtype": "float32", **kwargs})
@@ -88,13 +90,14 @@ class Alignment(layers.Layer):
         self._max_tokens = value
 
     @property
-    def projections_only(self) -> bool:
+    def projections_only(self) -> bool | None:
         """Whether the loss trains the projections alone; then `compile` again."""
         return self._projections_only
 
     @projections_only.setter
-    def projections_only(self, value: bool) -> None:
-        checks.boolean("projections_only", value)
+    def projections_only(self, value: bool | None) -> None:
+        if value is not None:
+            checks.boolean("projections_only", value)
         self._projections_only = value
 
     def build(self, query_shape: tuple, key_shape: tuple | None = None) -> None:
@@ -159,8 +162,8 @@ class Alignment(layers.Layer):
         if keras_internals.is_default_method(self.get_config):
             return config  # of the arguments that were given
         config = {**config, "max_tokens": self.max_tokens}
-        if self.projections_only:  # else older subclasses need not know the argument
-            config["projections_only"] = True
+        if self.projections_only is not False:  # older subclasses need not know it
+            config["projections_only"] = self.projections_only
         return config
 
 

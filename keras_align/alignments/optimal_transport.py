@@ -28,8 +28,8 @@ class OptimalTransportAlignment(BuiltInAlignment):
             needs no more than the default, `0.05`.
         max_tokens: int > 1, or `None` for all tokens, see `Alignment`. Defaults to
             `64`; `None` for a config of a preview of 0.1.0, which had no such argument.
-        projections_only: bool, whether the loss trains the projections of queries and
-            keys alone, see `Alignment`. Defaults to `False`.
+        projections_only: bool or `None`, whether the loss trains the projections of
+            queries and keys alone, see `Alignment`. Defaults to `False`.
 
     Call arguments and returns: see `Alignment`.
 

@@ -58,7 +58,7 @@ class AdaptedAttention(AlignedAttention):
 
     def _call_and_capture(self, args, kwargs):
         """Outputs of the plain layer, and the queries and keys to be aligned."""
-        if not self.alignment.projections_only:
+        if not self._trains_projections_only:
             with self.adapter.capture(self) as pairs:
                 outputs = self._plain_call(*args, **kwargs)
             return outputs, pairs

@@ -74,6 +74,12 @@ class AlignmentSettings(keras.layers.Layer):
         else:
             weight.set(value)
 
+    @property
+    def _trains_projections_only(self):
+        """Whether the gradient of the loss ends at the inputs of the projections."""
+        asked = self.alignment.projections_only
+        return self._repeats_projections if asked is None else asked
+
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "alignment_weight":  # before Keras tracks a variable
             object.__setattr__(self, name, value)

@@ -70,7 +70,7 @@ def gradients(make, alignment, x=X, **options):
 @pytest.mark.parametrize("make", [multi_head, grouped, graph, of_user])
 def test_gradient_ends_at_the_inputs_of_the_projections(make, name):
     cls = type(get_alignment(name))
-    whole, everywhere = gradients(make, cls())
+    whole, everywhere = gradients(make, cls(projections_only=False))
     value, alone = gradients(make, cls(projections_only=True))
     compare((whole, everywhere), (value, alone))
 
@@ -163,8 +163,41 @@ def test_config_keeps_it_and_an_older_config_lacks_it():
     config = serialize_alignment(alignment)
     assert get_alignment(config).projections_only
     del config["config"]["projections_only"]
-    assert not get_alignment(config).projections_only
-    assert not get_alignment("ct").projections_only
+    assert get_alignment(config).projections_only is False
+
+
+@pytest.mark.parametrize("value", [None, True, False])
+def test_copies_and_configs_keep_each_value(value):
+    alignment = keras_align.ConditionalTransportAlignment(projections_only=value)
+    for same in (alignment, serialize_alignment(alignment)):
+        assert get_alignment(same).projections_only is value
+
+
+@pytest.mark.slow_on("jax")
+@pytest.mark.parametrize("name", ["ct", "gan", "ot", "mmd"])
+def test_what_a_named_alignment_trains(name):
+    found = gradients(multi_head, name)[1]
+    assert np.any(found["inputs"]) == (name != "ct")
+
+
+def test_none_is_what_the_layer_can():
+    of_class = keras_align.MaximumMeanDiscrepancyAlignment
+    (_, alone), (_, expected) = (
+        gradients(multi_head, of_class(projections_only=value))
+        for value in (None, True)
+    )
+    assert not np.any(alone["inputs"])
+    for found, same in zip(alone.values(), expected.values(), strict=True):
+        np.testing.assert_array_equal(found, same)
+    own = Own(alignment=of_class(projections_only=None))
+    own(X, training=True)
+    assert len(own.losses) == 1
+
+
+def test_named_ct_trains_all_layers_of_a_graph():
+    assert not keras_align.AlignedGraphAttention(
+        4, alignment="ct"
+    ).alignment.projections_only
 
 
 def test_the_report_says_so():
