@@ -158,20 +158,29 @@ def forward_operations(backbone, batch, length):
     return 2 * tokens * backbone.num_layers * (products + pairs)
 
 
+def trains_projections_only(alignment):
+    """Whether the loss of an alignment trains no more in layers of Keras."""
+    asked = alignment.projections_only
+    return alignment.default_projections_only if asked is None else asked
+
+
 def extra_operations(alignment, backbone, batch, length):
     """Of an alignment's share in a train step.
 
     A network costs its forward pass three times, for queries and for keys; that of
     "gan" four times, as inputs and weights get gradients of their own. Between all
     pairs of tokens run 3 products of head size in "ot", 7 in "mmd", and in "ct" 5 of
-    head size and 3 of feature size. "ot" is counted with all of its iterations. The
-    projections are those of the attention; a second time is not counted.
+    head size and 3 of feature size. "ot" is counted with all of its iterations. Where
+    the loss trains the projections alone, queries and keys are projected once more, and
+    both kernels get gradients of their own.
     """
+    products = 0
+    if trains_projections_only(alignment):
+        products += 4 * batch * length * backbone.hidden_dim**2
     length = min(length, alignment.max_tokens or length)
     heads, size = backbone.num_heads, backbone.hidden_dim // backbone.num_heads
     vectors, pairs = batch * length * heads, batch * length**2 * heads
     hidden = getattr(alignment, "hidden_dim", 0)
-    products = 0
     if isinstance(alignment, keras_align.AdversarialAlignment):
         products += 8 * vectors * (2 * size**2 + size * hidden + hidden)
     elif isinstance(alignment, keras_align.ConditionalTransportAlignment):

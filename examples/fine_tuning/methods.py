@@ -68,7 +68,7 @@ REACH = {True: "projections", False: "all_layers"}  # of the gradient of the los
 def of_other_reach(name):
     """The method of an alignment that trains all layers by default, or the reverse."""
     alignment = get_alignment(name)
-    alone = alignment.projections_only is False
+    alone = not alignment.default_projections_only
     alignment = type(alignment)(projections_only=alone)
     return Method(f"{name}_{REACH[alone]}", alignment, matched=MATCHED)
 

@@ -80,6 +80,8 @@ class AttentionAdapter(TokensOfCall):
     >>> _ = keras_align.register_attention(MyAttention, adapter)
     """
 
+    attends_once = True  # `_compute_attention` is called once in a call of the layer
+
     def __init__(
         self,
         *,

@@ -107,6 +107,8 @@ class SharedKeysAdapter(AttentionAdapter):
 class JointAttentionAdapter(AttentionAdapter):
     """For Stable Diffusion 3's block, which attends over image and context at once."""
 
+    attends_once = False  # with dual attention over the image once more
+
     def projections(self, layer: keras.layers.Layer) -> list[keras.layers.Layer]:
         return [layer.x_block.attention_qkv, layer.context_block.attention_qkv]
 

@@ -36,15 +36,17 @@ class Alignment(layers.Layer):
             queries and keys alone. If `True`, an attention layer projects their inputs
             a second time, behind `keras.ops.stop_gradient`, and its alignment is given
             those queries and keys: no gradient of the loss reaches the layers below. If
-            `False`, it reaches them all. `None` is `True` in all layers but those that
-            call `add_alignment_loss` themselves, which cannot project again. Defaults
-            to `False`; `"ct"` has a default of its own. What a class computes between
-            projections and attention, as norms of queries and keys, is trained too.
+            `False`, it reaches them all. `None`, the default, is
+            `default_projections_only` in attention layers of Keras and keras-hub, and
+            `False` in others, as they may keep something of their last call. What a
+            class computes between projections and attention, as norms of queries and
+            keys, is trained too.
         **kwargs: arguments of `keras.layers.Layer`, as `name`.
 
     Class attributes:
         default_weight: float, factor of the divergence in the training loss when
             `alignment_weight` is not given.
+        default_projections_only: bool, `projections_only` where that is `None`.
 
     Call arguments:
         query: float tensor `(B, T, N, H)`.
@@ -66,11 +68,12 @@ class Alignment(layers.Layer):
     """
 
     default_weight: float = 0.01
+    default_projections_only: bool = False
 
     def __init__(
         self,
         max_tokens: int | None = None,
-        projections_only: bool | None = False,
+        projections_only: bool | None = None,
         **kwargs: Any,
     ):
         super().__init__(**{"dtype": "float32", **kwargs})
@@ -97,7 +100,7 @@ class Alignment(layers.Layer):
     @projections_only.setter
     def projections_only(self, value: bool | None) -> None:
         if value is not None:
-            checks.boolean("projections_only", value)
+            checks.boolean("projections_only", value, "a bool or None")
         self._projections_only = value
 
     def build(self, query_shape: tuple, key_shape: tuple | None = None) -> None:
@@ -162,7 +165,7 @@ class Alignment(layers.Layer):
         if keras_internals.is_default_method(self.get_config):
             return config  # of the arguments that were given
         config = {**config, "max_tokens": self.max_tokens}
-        if self.projections_only is not False:  # older subclasses need not know it
+        if self.projections_only is not None:  # older subclasses need not know it
             config["projections_only"] = self.projections_only
         return config
 

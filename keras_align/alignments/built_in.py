@@ -9,8 +9,7 @@ from keras_align.alignments.earlier_names import EarlierNames
 class BuiltInAlignment(EarlierNames, Alignment):
     """Base of the alignments that `alignment=` knows by a short name.
 
-    A config without `max_tokens`, as those of previews of 0.1.0, is one of all tokens;
-    one without `projections_only` is one whose gradient reaches all layers.
+    A config without `max_tokens`, as those of previews of 0.1.0, is one of all tokens.
 
     Args:
         max_tokens: see `Alignment`. Defaults to `64`.
@@ -24,6 +23,4 @@ class BuiltInAlignment(EarlierNames, Alignment):
         alignment = super().from_config(config)
         if "max_tokens" not in config:
             alignment.max_tokens = None
-        if "projections_only" not in config:
-            alignment.projections_only = False
         return alignment

@@ -37,9 +37,10 @@ class ConditionalTransportAlignment(BuiltInAlignment):
         max_tokens: int > 1, or `None` for all tokens, see `Alignment`. Defaults to
             `64`; `None` for a config of a preview of 0.1.0, which had no such argument.
         projections_only: bool or `None`, whether the loss trains the projections of
-            queries and keys alone, see `Alignment`. Defaults to `None`: where the layer
-            can. With `False`, as in the paper's released code, the gradient reaches
-            all layers below, and can keep a model from learning a hard task.
+            queries and keys alone, see `Alignment`. Defaults to `None`, which is `True`
+            in layers of Keras and keras-hub. With `False`, as in the paper's released
+            code, the gradient reaches all layers below, and can keep a model from
+            learning a hard task.
 
     Call arguments and returns: see `Alignment`.
 
@@ -52,6 +53,7 @@ class ConditionalTransportAlignment(BuiltInAlignment):
     """
 
     default_weight = 0.02
+    default_projections_only = True
 
     def __init__(
         self,
@@ -60,10 +62,9 @@ class ConditionalTransportAlignment(BuiltInAlignment):
         rho: float = 0.5,
         critic_learning_rate_multiplier: float = 0.3,
         navigator_learning_rate_multiplier: float = 3.0,
-        projections_only: bool | None = None,
         **kwargs: Any,
     ):
-        super().__init__(projections_only=projections_only, **kwargs)
+        super().__init__(**kwargs)
         checks.fraction("rho", rho)
         of_critic = critic_learning_rate_multiplier
         of_navigator = navigator_learning_rate_multiplier

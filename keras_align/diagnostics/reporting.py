@@ -170,8 +170,9 @@ def _row(found):
     note = "" if has_trainable_projections(layer) else "frozen"
     if own and not added:
         note = note or "alignment frozen"
-    if layer.alignment.projections_only:
-        note = note or "projections only"
+    alone = layer._trains_projections_only
+    if alone != layer.alignment.default_projections_only:
+        note = note or ("projections only" if alone else "all layers")
     name = type(layer).__name__
     return LayerReport(found.path, name, *shape, alignment, weight, added, note)
 

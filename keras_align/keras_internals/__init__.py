@@ -16,6 +16,7 @@ from keras_align.keras_internals.calls import (
     notes_of_step,
     token_mask,
     training_of_call,
+    with_mask_of,
 )
 from keras_align.keras_internals.compiling import (
     compile_arguments,
@@ -113,6 +114,7 @@ __all__ = [
     "unrecorded",
     "variable_scope",
     "when_built",
+    "with_mask_of",
     "without_sublayers",
     "without_variables",
 ]

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 from keras.src.backend.common import global_state
-from keras.src.backend.common.masking import get_keras_mask
+from keras.src.backend.common.masking import get_keras_mask, set_keras_mask
 from keras.src.backend.common.stateless_scope import (
     get_stateless_scope,
     in_stateless_scope,
@@ -18,6 +18,14 @@ from keras.src.trainers.compile_utils import CompileMetrics
 def token_mask(tensor: Any) -> Any:
     """The mask that an `Embedding` with `mask_zero` left on a tensor, or `None`."""
     return get_keras_mask(tensor)
+
+
+def with_mask_of(tensor: Any, other: Any) -> Any:
+    """The tensor, on which the mask of another is left if that has one."""
+    mask = get_keras_mask(other)
+    if mask is not None:
+        set_keras_mask(tensor, mask)
+    return tensor
 
 
 def _call_context() -> Any:

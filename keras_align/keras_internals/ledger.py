@@ -40,6 +40,7 @@ class PrivateName(NamedTuple):
 
 LEDGER = (
     PrivateName(MASKING, "get_keras_mask", "the mask that a layer left on a tensor"),
+    PrivateName(MASKING, "set_keras_mask", "the mask of a tensor left on a copy of it"),
     PrivateName(STATE, "get_global_attribute", "the call that is going on"),
     PrivateName(STATE, "set_global_attribute", "unseeded draws that are undone"),
     PrivateName(SCOPES, "get_stateless_scope", "losses of a stateless step of JAX"),

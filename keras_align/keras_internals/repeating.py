@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 from keras import ops
@@ -26,25 +27,37 @@ def unrecorded(layer: keras.Layer) -> Iterator[None]:
     """
     drawn = random_state()
     with full_precision():
-        states = [(each, ops.copy(each.value)) for each in _states(layer)]
+        states = [_kept(each) for each in _states(layer)]
     try:
         with _without_losses(layer):
             yield
     finally:
         with full_precision():
-            for state, value in states:
-                state.assign(value)
+            for state, value, version in states:
+                if version is None or version != _version(state):
+                    state.assign(value)
         set_random_state(drawn)
 
 
 def _states(layer: keras.Layer) -> list[keras.Variable]:
     """Variables inside a layer that its `call` may write."""
     found = [known_global_seed()]
+    if keras.backend.backend() != "jax":  # where `call` cannot write a metric
+        found += layer.metrics_variables
     for each in flattened(layer):
         found += each._non_trainable_variables
         seeds = each._seed_generators
         found += [x.state for x in seeds if not isinstance(x, UnsavedState)]
     return [x for x in found if x is not None]
+
+
+def _kept(state: keras.Variable) -> tuple[keras.Variable, Any, int | None]:
+    return state, ops.copy(state.value), _version(state)
+
+
+def _version(state: keras.Variable) -> int | None:
+    """How often PyTorch has written a variable: it counts each write in a backward."""
+    return getattr(state.value, "_version", None)
 
 
 @contextlib.contextmanager

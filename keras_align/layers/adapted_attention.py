@@ -12,7 +12,7 @@ from keras_align.adapters.call_arguments import arguments_by_name
 from keras_align.adapters.captured import masked_pairs
 from keras_align.adapters.grouping import match_groups
 from keras_align.layers.aligned_attention import AlignedAttention
-from keras_align.layers.constant_inputs import captured_of_constants
+from keras_align.layers.constant_inputs import captured_of_constants, is_repeatable
 
 _Arguments = ParamSpec("_Arguments")
 _Outputs = TypeVar("_Outputs")
@@ -35,6 +35,10 @@ class AdaptedAttention(AlignedAttention):
             given = arguments_by_name(self._plain_call, args, kwargs)
             self._self_attention = self.adapter.is_self_attention(self, given)
         return super().__call__(*args, **kwargs)
+
+    @property
+    def _repeats_by_default(self) -> bool:
+        return is_repeatable(self)
 
     @property
     def _plain_call(self):

@@ -26,9 +26,8 @@ class AlignedGraphAttention(AdaptedAttention, GraphAttention):
 
     The defaults are others than those of fine-tuning: by name, `"gan"` is
     `AdversarialAlignment(learning_rate_multiplier=1.0)`, `"ct"` has the multipliers
-    0.06 for its critic and 0.6 for its navigator, and a gradient that reaches all
-    layers (`projections_only=False`), and `"mmd"` has the bandwidth 0.1; all have the
-    weight 0.1. They were chosen on the validation nodes of Cora. The same
+    0.06 for its critic and 0.6 for its navigator, and `"mmd"` the bandwidth 0.1; all
+    have the weight 0.1. They were chosen on the validation nodes of Cora. The same
     holds for `align_model`.
 
     Source: Zhang et al., "Alignment Attention by Matching Key and Query

@@ -75,10 +75,17 @@ class AlignmentSettings(keras.layers.Layer):
             weight.set(value)
 
     @property
-    def _trains_projections_only(self):
+    def _repeats_by_default(self) -> bool:
+        """Whether it projects once more where an alignment does so by default."""
+        return False
+
+    @property
+    def _trains_projections_only(self) -> bool:
         """Whether the gradient of the loss ends at the inputs of the projections."""
         asked = self.alignment.projections_only
-        return self._repeats_projections if asked is None else asked
+        if asked is not None:
+            return asked
+        return self.alignment.default_projections_only and self._repeats_by_default
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "alignment_weight":  # before Keras tracks a variable

@@ -12,7 +12,16 @@ from keras_align import keras_internals
 from keras_align.adapters.capturing import calling_method, replaced
 
 _ATTEND = keras_internals.COMPUTE_ATTENTION
-_ATTEND_ONCE = ("keras.", "keras_hub.src.layers.")
+_OF_KERAS = ("keras.", "keras_hub.")
+
+
+def is_repeatable(layer: Any) -> bool:
+    """Whether a second call of a layer is known to be the same and cheap.
+
+    So it is in classes of Keras and keras-hub: others may keep something of their last
+    call. Scales of float8 would be updated twice.
+    """
+    return _is_of_keras(layer) and not _has_scales_of_float8(layer)
 
 
 class _AttendedError(Exception):
@@ -25,8 +34,9 @@ def captured_of_constants(
     """Captures the queries and keys of a call in which all inputs are constants.
 
     It is the same call, with the same random numbers, so that a compiler merges both
-    and drops what is not used. It leaves nothing behind. In `MultiHeadAttention`
-    and other classes of Keras it ends where the attention begins.
+    and drops what is not used. It leaves nothing behind in Keras's state. In
+    `MultiHeadAttention` and other classes of Keras and keras-hub it ends where the
+    attention begins.
 
     Args:
         layer: aligned attention layer, with an `adapter`.
@@ -37,7 +47,16 @@ def captured_of_constants(
     Returns:
         What `AttentionAdapter.capture` yields. A gradient reaches the projections, and
         what is between them and the attention.
+
+    Raises:
+        ValueError: if the layer is quantized to float8.
     """
+    if _has_scales_of_float8(layer):
+        raise ValueError(
+            f"Argument `alignment` of layer '{layer.name}': expected "
+            "projections_only=False in a layer that is quantized to float8, whose "
+            "scales a second call would update again. Received: projections_only=True"
+        )
     with contextlib.ExitStack() as stack:
         stack.enter_context(keras_internals.unrecorded(layer))
         for projection in _projections(layer):
@@ -61,7 +80,7 @@ def _of_constants(call: Callable[..., Any]) -> Callable[..., Any]:
             if not ops.is_tensor(x) or not keras.backend.is_float_dtype(x.dtype):
                 return x
             if id(x) not in known:
-                known[id(x)] = ops.stop_gradient(x)
+                known[id(x)] = keras_internals.with_mask_of(ops.stop_gradient(x), x)
             return known[id(x)]
 
         args, kwargs = keras.tree.map_structure(constant, (args, kwargs))
@@ -79,8 +98,16 @@ def _projections(layer):
 
 
 def _attends_once(layer):
-    of_keras = layer.plain_class.__module__.startswith(_ATTEND_ONCE)
-    return of_keras and hasattr(layer, _ATTEND)
+    once = _is_of_keras(layer) and layer.adapter.attends_once
+    return once and hasattr(layer, _ATTEND)
+
+
+def _has_scales_of_float8(layer):
+    return any(x.overwrite_with_gradient for x in layer.variables)
+
+
+def _is_of_keras(layer):
+    return layer.plain_class.__module__.startswith(_OF_KERAS)
 
 
 def _ending(attend):

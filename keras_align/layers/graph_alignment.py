@@ -16,15 +16,13 @@ from keras_align.alignments import (
 # validation nodes was within a standard error of the best. A graph attention network is
 # trained from scratch at a rate of 0.005, where networks of the alignment must not
 # learn faster than it; its queries and keys have a size of 0.01 to 1, where the kernel
-# must be narrower than that of transformers. All of the network learns from all of
-# the losses, so it was measured.
+# must be narrower than that of transformers.
 _DEFAULTS: dict[type[Alignment], tuple[dict[str, Any], float]] = {
     AdversarialAlignment: ({"learning_rate_multiplier": 1.0}, 0.1),
     ConditionalTransportAlignment: (
         {
             "critic_learning_rate_multiplier": 0.06,
             "navigator_learning_rate_multiplier": 0.6,
-            "projections_only": False,
         },
         0.1,
     ),

@@ -83,10 +83,10 @@ def dropout_rate(name: str, value: Any) -> None:
         _refuse(name, value, "a number in [0, 1)")
 
 
-def boolean(name: str, value: Any) -> None:
+def boolean(name: str, value: Any, expected: str = "a bool") -> None:
     """Raises unless `value` is a bool."""
     if not isinstance(value, bool):
-        _refuse(name, value, "a bool")
+        _refuse(name, value, expected)
 
 
 def choice(name: str, value: Any, choices: tuple) -> None:

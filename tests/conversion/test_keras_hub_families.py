@@ -183,8 +183,11 @@ def test_queries_and_keys_are_those_of_the_scores(family):
     name, model, inputs = family
     without_zeros(model)
     score_operands.check(*recorded(model, inputs))
-    align_model(model, "noting", layers=LAYERS.get(name))
-    score_operands.check(*aligned_in_training(model, inputs))
+    for alone in (False, True):
+        noting = Noting(projections_only=alone)
+        align_model(model, noting, layers=LAYERS.get(name))
+        score_operands.check(*aligned_in_training(model, inputs), repeated=alone)
+        strip_alignment(model)
 
 
 @pytest.mark.parametrize("name", REFUSED)

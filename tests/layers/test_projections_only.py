@@ -10,7 +10,11 @@ from keras import ops
 
 import keras_align
 from keras_align.adapters import register_attention
-from keras_align.alignments import get_alignment, serialize_alignment
+from keras_align.alignments import (
+    get_alignment,
+    register_alignment,
+    serialize_alignment,
+)
 
 ONLY = {"projections_only": True}
 X = np.random.default_rng(0).normal(size=(3, 6, 8)).astype("float32")
@@ -163,7 +167,7 @@ def test_config_keeps_it_and_an_older_config_lacks_it():
     config = serialize_alignment(alignment)
     assert get_alignment(config).projections_only
     del config["config"]["projections_only"]
-    assert get_alignment(config).projections_only is False
+    assert get_alignment(config).projections_only is None
 
 
 @pytest.mark.parametrize("value", [None, True, False])
@@ -178,10 +182,12 @@ def test_copies_and_configs_keep_each_value(value):
 def test_what_a_named_alignment_trains(name):
     found = gradients(multi_head, name)[1]
     assert np.any(found["inputs"]) == (name != "ct")
+    for make in (graph, of_user):
+        assert np.any(gradients(make, name)[1]["inputs"])
 
 
 def test_none_is_what_the_layer_can():
-    of_class = keras_align.MaximumMeanDiscrepancyAlignment
+    of_class = keras_align.ConditionalTransportAlignment
     (_, alone), (_, expected) = (
         gradients(multi_head, of_class(projections_only=value))
         for value in (None, True)
@@ -194,17 +200,24 @@ def test_none_is_what_the_layer_can():
     assert len(own.losses) == 1
 
 
-def test_named_ct_trains_all_layers_of_a_graph():
-    assert not keras_align.AlignedGraphAttention(
-        4, alignment="ct"
-    ).alignment.projections_only
-
-
-def test_the_report_says_so():
+@pytest.mark.parametrize(
+    "name, value, note",
+    [
+        *(("ct", None, ""), ("ct", True, ""), ("ct", False, "all layers")),
+        *(("mmd", None, ""), ("mmd", True, "projections only"), ("mmd", False, "")),
+    ],
+)
+def test_the_report_says_what_is_not_usual(name, value, note):
     inputs = keras.Input(X.shape[1:])
-    layer = multi_head(keras_align.MaximumMeanDiscrepancyAlignment(**ONLY))[0]
+    layer = multi_head(type(get_alignment(name))(projections_only=value))[0]
     model = keras.Model(inputs, layer(inputs, inputs))
-    assert keras_align.alignment_report(model).rows[0].note == "projections only"
+    assert keras_align.alignment_report(model).rows[0].note == note
+
+
+def test_the_report_says_that_an_own_layer_trains_all_layers():
+    inputs = keras.Input(X.shape[1:])
+    model = keras.Model(inputs, Own(alignment="ct")(inputs))
+    assert keras_align.alignment_report(model).rows[0].note == "all layers"
 
 
 def test_a_subclass_that_does_not_know_the_argument_is_still_an_alignment():
@@ -221,8 +234,43 @@ def test_a_subclass_that_does_not_know_the_argument_is_still_an_alignment():
     assert get_alignment(Older(2.0)).scale == 2.0
 
 
+@register_alignment("older_ct")
+class OlderTransport(keras_align.ConditionalTransportAlignment):
+    def __init__(self, scale=1.0, max_tokens=64, name=None, dtype="float32"):
+        super().__init__(max_tokens=max_tokens, name=name, dtype=dtype)
+        self.scale = scale
+
+    def get_config(self):
+        config = super().get_config()
+        known = ("max_tokens", "name", "dtype", "projections_only")
+        kept = {key: config[key] for key in known if key in config}
+        return {**kept, "scale": self.scale}
+
+
+def test_so_is_an_older_subclass_of_ct():
+    for alignment in (OlderTransport(2.0), serialize_alignment(OlderTransport(2.0))):
+        assert get_alignment(alignment).scale == 2.0
+    layer = keras_align.AlignedMultiHeadAttention(2, 4, alignment="older_ct")
+    assert type(layer).from_config(layer.get_config()).alignment.scale == 1.0
+
+
+def test_a_default_of_a_subclass():
+    class Alone(keras_align.Alignment):
+        default_projections_only = True
+
+        def call(self, query, key, query_mask=None, key_mask=None):
+            gap = ops.mean(query, axis=1) - ops.mean(key, axis=1)
+            return ops.sum(ops.square(gap), axis=-1)
+
+    for value in (None, True, False):
+        alignment = get_alignment(Alone(projections_only=value))
+        assert alignment.projections_only is value
+        inputs = gradients(multi_head, alignment)[1]["inputs"]
+        assert np.any(inputs) == (value is False)
+
+
 def test_bad_values_are_refused():
-    with pytest.raises(ValueError, match="`projections_only` must be a bool"):
+    with pytest.raises(ValueError, match="`projections_only` must be a bool or None"):
         keras_align.ConditionalTransportAlignment(projections_only="no")
 
 
@@ -268,6 +316,7 @@ class Restless(Usual):
         super().__init__(**kwargs)
         self.norm = keras.layers.BatchNormalization()
         self.drop = keras.layers.Dropout(0.5)
+        self.tokens = keras.metrics.Sum("tokens")
 
     def build(self, shape):
         super().build(shape)
@@ -276,6 +325,8 @@ class Restless(Usual):
 
     def call(self, x, training=None):
         self.calls.assign_add(1.0)
+        if keras.backend.backend() != "jax":  # Keras keeps no metrics of layers there
+            self.tokens.update_state(ops.ones(ops.shape(x)[:2]))
         x = self.drop(self.norm(x, training=training), training=training)
         self.scores = ops.matmul(self.query(x), ops.swapaxes(self.key(x), -2, -1))
         return ops.matmul(ops.softmax(self.scores), x)
@@ -300,16 +351,17 @@ class Twice(keras.Model):
 
 
 def train(layer, alignment):
-    """Losses of three steps, and what the model then holds but for the alignment."""
+    """Logs of three steps, and what the model then holds but for the alignment."""
     keras.utils.set_random_seed(0)
     model = Twice(layer())
     model(X)
     if alignment is not None:
         keras_align.align_model(model, alignment, alignment_weight=0.0)
     model.compile(keras.optimizers.SGD(0.1), "mse", **QUICK_STEP)
-    losses = [model.train_on_batch(X, X, return_dict=True)["loss"] for _ in range(3)]
+    logs = [model.train_on_batch(X, X, return_dict=True) for _ in range(3)]
+    values = [[x for name, x in each.items() if "align" not in name] for each in logs]
     weights = [w for w in model.weights if "alignment" not in w.path]
-    return losses, [ops.convert_to_numpy(w) for w in weights]
+    return values, [ops.convert_to_numpy(w) for w in weights]
 
 
 @pytest.mark.parametrize(
@@ -322,12 +374,86 @@ def train(layer, alignment):
 )
 def test_the_repeated_call_leaves_nothing_behind(layer):
     """At a weight of 0 training is that of the plain model: dropout, statistics."""
-    losses, weights = train(layer, None)
+    expected_logs, weights = train(layer, None)
     only = keras_align.MaximumMeanDiscrepancyAlignment(**ONLY)
-    found, ours = train(layer, only)
-    np.testing.assert_allclose(found, losses, rtol=1e-5)
+    logs, ours = train(layer, only)
+    np.testing.assert_allclose(logs, expected_logs, rtol=1e-5)
     for each, expected in zip(ours, weights, strict=True):
         np.testing.assert_allclose(each, expected, 1e-4, 1e-6)
+
+
+@register_attention
+class Padded(Usual):
+    """Its projections take queries and keys of mean 0 over the real tokens."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+        self.norm = keras.layers.BatchNormalization()
+
+    def build(self, shape):
+        super().build(shape)
+        self.norm.build(shape)
+
+    def call(self, x, training=None):
+        return super().call(self.norm(x, training=training))
+
+
+def test_the_repeated_call_sees_the_masks_on_its_inputs():
+    padded = X.copy()
+    padded[:, 3:] = 0.0
+    cls = keras_align.MaximumMeanDiscrepancyAlignment
+    losses = []
+    for value in (False, True):
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input(X.shape[1:])
+        masked = keras.layers.Masking()(inputs)
+        model = keras.Model(inputs, Padded(num_heads=2, head_dim=4)(masked))
+        model = keras_align.align_model(model, cls(projections_only=value))
+        model(padded, training=True)
+        losses.append(float(model.losses[0]))
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+
+
+class Pruned(keras.layers.Dense):
+    """Its kernel is multiplied by a constant weight."""
+
+    def build(self, shape):
+        super().build(shape)
+        self.keep = self.add_weight(
+            shape=self.kernel.shape, initializer="ones", trainable=False
+        )
+
+    def call(self, x):
+        return ops.matmul(x, self.kernel * self.keep) + self.bias
+
+
+def test_constant_weights_in_projections():
+    """PyTorch counts each write of what a backward pass reads."""
+    layer = Usual(num_heads=2, head_dim=4)
+    layer.query, layer.key = Pruned(8), Pruned(8)
+    model = keras.Sequential([keras.Input(X.shape[1:]), layer])
+    only = keras_align.MaximumMeanDiscrepancyAlignment(**ONLY)
+    model = keras_align.align_model(model, only)
+    model.compile("sgd", "mse", **QUICK_STEP)
+    assert np.isfinite(model.fit(X, X, verbose=0).history["loss"][0])
+
+
+def test_scales_of_float8_are_updated_once():
+    inputs = keras.Input(X.shape[1:])
+    layer = keras.layers.MultiHeadAttention(2, 4, name="attention")
+    model = keras.Model(inputs, layer(inputs, inputs))
+    layer.query_dense.quantize("float8")
+    keras_align.align_model(model, "ct")
+    assert keras_align.alignment_report(model).rows[0].note == "all layers"
+    if keras.backend.backend() == "torch":  # Keras's `fit` fails on TensorFlow
+        model.compile("sgd", "mse", **QUICK_STEP)
+        model.fit(X, X, verbose=0)
+        largest = ops.convert_to_numpy(layer.query_dense.inputs_amax_history)
+        assert np.max(largest) == pytest.approx(np.max(np.abs(X)), rel=1e-5)
+    layer.alignment.projections_only = True
+    with pytest.raises(ValueError, match="quantized to float8"):
+        model(X, training=True)
 
 
 def test_both_calls_draw_the_same_numbers():

@@ -158,20 +158,23 @@ def to_numpy(x):
 FIRST_TERM_ONLY = {"DisentangledSelfAttention", "TwoStreamRelativeAttention"}
 
 
-def check(calls, captured):
+def check(calls, captured, repeated=False):
     """Asserts that what was captured are the operands of the scores, call by call.
 
     Args:
         calls: list of `Call`.
         captured: dict from the id of a layer to its pairs of queries and keys, in the
             order of the calls.
+        repeated: bool, whether a layer may attend twice in a call.
     """
     layers = {id(call.layer): call.layer for call in calls}
     assert layers.keys() == captured.keys()
     for layer in layers.values():
         own = [call for call in calls if call.layer is layer]
         pairs = captured[id(layer)]
-        assert len(pairs) == sum(call.attends for call in own) >= len(own), layer.name
+        attends = sum(call.attends for call in own)
+        assert attends in (len(pairs), len(pairs) * (1 + repeated)), layer.name
+        assert len(pairs) >= len(own), layer.name
         left = iter([product for call in own for product in _of_content(call)])
         for query, key in pairs:  # `any` takes from `left` up to what it finds
             found = any(are_operands(query, key, product) for product in left)
