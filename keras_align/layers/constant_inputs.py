@@ -80,13 +80,20 @@ def _of_constants(call: Callable[..., Any]) -> Callable[..., Any]:
             if not ops.is_tensor(x) or not keras.backend.is_float_dtype(x.dtype):
                 return x
             if id(x) not in known:
-                known[id(x)] = keras_internals.with_mask_of(ops.stop_gradient(x), x)
+                known[id(x)] = _constant(x)
             return known[id(x)]
 
         args, kwargs = keras.tree.map_structure(constant, (args, kwargs))
         return call(*args, **kwargs)
 
     return constant_call
+
+
+def _constant(x):
+    """A constant copy with its mask, which a layer may take off."""
+    constant = ops.stop_gradient(x)
+    constant = ops.copy(x) if constant is x else constant  # as on JAX
+    return keras_internals.with_mask_of(constant, x)
 
 
 def _projections(layer):
