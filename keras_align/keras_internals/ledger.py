@@ -67,6 +67,7 @@ LEDGER = (
     PrivateName(LAYER, "_losses", "losses of a call that is repeated"),
     PrivateName(LAYER, "_seed_generators", "random states of a call that is repeated"),
     PrivateName(LAYER, "_torch_params", "parameters of PyTorch", "torch"),
+    PrivateName("torch.Tensor", "_version", "which variables were written", "torch"),
     PrivateName(LAYER, "_track_variables", "parameters of PyTorch", "torch"),
     PrivateName("keras.KerasTensor", "_keras_history.operation", "the last layer"),
     PrivateName(MODEL, "_compile_config.config", "arguments of `compile`, as given"),

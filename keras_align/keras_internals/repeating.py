@@ -33,8 +33,8 @@ def unrecorded(layer: keras.Layer) -> Iterator[None]:
             yield
     finally:
         with full_precision():
-            for state, value, version in states:
-                if version is None or version != _version(state):
+            for state, value, writes in states:
+                if writes is None or writes != _writes(state):
                     state.assign(value)
         set_random_state(drawn)
 
@@ -52,10 +52,10 @@ def _states(layer: keras.Layer) -> list[keras.Variable]:
 
 
 def _kept(state: keras.Variable) -> tuple[keras.Variable, Any, int | None]:
-    return state, ops.copy(state.value), _version(state)
+    return state, ops.copy(state.value), _writes(state)
 
 
-def _version(state: keras.Variable) -> int | None:
+def _writes(state: keras.Variable) -> int | None:
     """How often PyTorch has written a variable: it counts each write in a backward."""
     return getattr(state.value, "_version", None)
 
