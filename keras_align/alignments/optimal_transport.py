@@ -29,7 +29,8 @@ class OptimalTransportAlignment(BuiltInAlignment):
         max_tokens: int > 1, or `None` for all tokens, see `Alignment`. Defaults to
             `64`; `None` for a config of a preview of 0.1.0, which had no such argument.
         projections_only: bool or `None`, whether the loss trains the projections of
-            queries and keys alone, see `Alignment`. Defaults to `None`: `False`.
+            queries and keys alone, see `Alignment`. Defaults to `None`, which is
+            `False`.
 
     Call arguments and returns: see `Alignment`.
 
