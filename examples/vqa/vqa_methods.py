@@ -16,7 +16,11 @@ def aligned(title, alignment, weight):
 METHODS = {
     "soft": Method("soft attention"),
     "gan": aligned(
-        "AA-GAN", keras_align.AdversarialAlignment(learning_rate_multiplier=1.0), 0.1
+        "AA-GAN",
+        keras_align.AdversarialAlignment(
+            learning_rate_multiplier=1.0, projections_only=False
+        ),
+        0.1,
     ),
     "ct": aligned(
         "AA-CT", keras_align.ConditionalTransportAlignment(projections_only=False), 0.01

@@ -41,8 +41,10 @@ class AdversarialAlignment(BuiltInAlignment):
         max_tokens: int > 1, or `None` for all tokens, see `Alignment`. Defaults to
             `64`; `None` for a config of a preview of 0.1.0, which had no such argument.
         projections_only: bool or `None`, whether the loss trains the projections of
-            queries and keys alone, see `Alignment`. Defaults to `None`, which is
-            `False`.
+            queries and keys alone, see `Alignment`. Defaults to `None`, which is `True`
+            in layers of Keras and keras-hub. With `False`, as in the paper's released
+            code, the gradient reaches all layers below; on a task that is hard to
+            learn, queries and keys can then run away from the discriminator.
 
     Call arguments and returns: see `Alignment`.
 
@@ -55,6 +57,7 @@ class AdversarialAlignment(BuiltInAlignment):
     """
 
     default_weight = 0.1
+    default_projections_only = True
 
     def __init__(
         self,
