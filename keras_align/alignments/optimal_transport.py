@@ -29,8 +29,9 @@ class OptimalTransportAlignment(BuiltInAlignment):
         max_tokens: int > 1, or `None` for all tokens, see `Alignment`. Defaults to
             `64`; `None` for a config of a preview of 0.1.0, which had no such argument.
         projections_only: bool or `None`, whether the loss trains the projections of
-            queries and keys alone, see `Alignment`. Defaults to `None`, which is
-            `False`.
+            queries and keys alone, see `Alignment`. Defaults to `None`, which is `True`
+            in layers of Keras and keras-hub. With `False` the gradient reaches all
+            layers below, and can keep a model from learning a hard task.
 
     Call arguments and returns: see `Alignment`.
 
@@ -48,6 +49,7 @@ class OptimalTransportAlignment(BuiltInAlignment):
     """
 
     default_weight = 0.003
+    default_projections_only = True
 
     def __init__(
         self,
