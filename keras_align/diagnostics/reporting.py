@@ -35,8 +35,8 @@ class LayerReport:
         alignment_weight: float or `None`.
         added_weights: int, how many numbers the alignment trains.
         note: string, why a layer is plain, or what of an aligned one is frozen, or
-            that the loss trains its projections alone, and what `match_moments` did to
-            it or why nothing.
+            what its loss trains if that is not the default of the alignment, and what
+            `match_moments` did to it or why nothing.
     """
 
     path: str
