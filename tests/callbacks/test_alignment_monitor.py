@@ -66,10 +66,10 @@ def test_the_distances_are_those_of_measure_alignment():
         assert set(of_layers) == {(0, "a"), (0, "b"), (2, "a"), (2, "b")}
         for (step, name), value in of_layers.items():
             of_heads = expected[step][place].per_layer[name]
-            assert value == pytest.approx(of_heads.sum(), rel=1e-5)
+            assert value == pytest.approx(of_heads.sum(), rel=1e-6, abs=1e-7)
             for head, number in enumerate(of_heads):
                 found = values(monitor, quantity, head)[step, name]
-                assert found == pytest.approx(number, rel=1e-5)
+                assert found == pytest.approx(number, rel=1e-6, abs=1e-7)
         total = logs[f"alignment/total_{quantity}"]
         assert total == pytest.approx([expected[2][place].total], rel=1e-6)
 

@@ -203,9 +203,8 @@ def test_none_is_what_the_layer_can():
 @pytest.mark.parametrize(
     "name, value, note",
     [
-        *(("ct", None, ""), ("ct", True, ""), ("ct", False, "all layers")),
-        *((name, None, "") for name in ("gan", "ot")),
-        *((name, False, "all layers") for name in ("gan", "ot")),
+        *((name, value, "") for name in ("ct", "gan", "ot") for value in (None, True)),
+        *((name, False, "all layers") for name in ("ct", "gan", "ot")),
         *(("mmd", None, ""), ("mmd", True, "projections only"), ("mmd", False, "")),
     ],
 )
