@@ -42,7 +42,7 @@ import typos
 OUTPUT = ROOT / "benchmarks" / "results" / "fine_tuning.csv"
 REGIME = ("train_size", "test_size", "epochs", "batch_size", "sequence_length")
 REGIME += ("learning_rate", "warm_up", "backend", "device")
-KEY = ("method", "weight", "matched", "seed", *REGIME)
+KEY = ("method", "weight", "matched", "options", "seed", *REGIME)
 SCORES = ("accuracy", "ece", "nll", "scaled_ece", "scaled_nll")
 TESTS = (*sentences.DOMAINS, "movies" + typos.SUFFIX)
 OF_RUN = ("temperature", "mmd", "alignment_loss")
@@ -65,6 +65,7 @@ def key_of(method, seed, settings, test_size):
         "method": method.name,
         "weight": method.alignment_weight,
         "matched": method.matched or "",
+        "options": method.options,
         "seed": seed,
         "test_size": test_size,
         "backend": keras.backend.backend(),

@@ -9,7 +9,7 @@ import math
 class Runs:
     """The rows of a CSV file.
 
-    Rows that were cut off, as by a full disk, are left out and removed.
+    A last row that was cut off, as by a full disk, is left out and removed.
 
     Args:
         file: `pathlib.Path`, which is read if it is there.
@@ -17,7 +17,7 @@ class Runs:
         of_run: Tuple of strings, the columns of numbers that a run gives.
 
     Raises:
-        ValueError: If the file has other columns.
+        ValueError: If the file has other columns, or a row that is none of theirs.
     """
 
     file: object
@@ -26,17 +26,49 @@ class Runs:
 
     def __post_init__(self):
         self.rows, self.columns = [], (*self.key, *self.of_run)
-        text = self.file.read_text("utf-8", "replace") if self.file.exists() else ""
+        text = self.file.read_text("utf-8-sig", "replace") if self.file.exists() else ""
         if not text:
             return
-        lines = text[: text.rfind("\n") + 1].splitlines()
-        header, *rows = map(tuple, csv.reader(lines or [""]))
-        if header != self.columns:
-            raise ValueError(f"{self.file} has other columns: choose another --output")
-        kept = [row for row in rows if len(row) == len(self.columns)]
-        self.rows = [dict(zip(self.columns, row, strict=True)) for row in kept]
-        if len(kept) < len(rows) or not text.endswith("\n"):
+        header, *lines = text.split("\n")[:-1] or [""]
+        if self._cells(1, header) != list(self.columns):
+            raise ValueError(
+                f"{self.file} must have the columns {','.join(self.columns)}. "
+                f"Received: {header:.200}; choose another --output"
+            )
+        self.rows = [self._row(n, line) for n, line in enumerate(lines, 2)]
+        if not text.endswith("\n"):
             self._rewrite()
+
+    def _cells(self, number, line):
+        try:
+            (cells,) = csv.reader([line], strict=True)
+        except (ValueError, csv.Error) as error:
+            raise ValueError(
+                f"{self.file}, line {number}: expected a row of CSV. Received: "
+                f"{line:.200} ({error})"
+            ) from error
+        return cells
+
+    def _row(self, number, line):
+        cells = self._cells(number, line)
+        if len(cells) != len(self.columns):
+            raise ValueError(
+                f"{self.file}, line {number}: expected {len(self.columns)} cells. "
+                f"Received: {len(cells)}, {line:.200}"
+            )
+        row = dict(zip(self.columns, cells, strict=True))
+        for column in self.of_run:
+            self._check_number(number, column, row[column])
+        return row
+
+    def _check_number(self, number, column, cell):
+        try:
+            float(cell)
+        except ValueError:
+            raise ValueError(
+                f"{self.file}, line {number}, column {column}: expected a number. "
+                f"Received: {cell!r}"
+            ) from None
 
     def find(self, key):
         """Returns the row whose first columns are `key`, or `None`."""

@@ -11,7 +11,8 @@ import keras
 import repeated_runs
 import runs_file
 
-KEY = ("task", "test", "method", "weight", "settings", "data", "backend", "seed")
+KEY = ("task", "test", "method", "weight", "options", "settings", "data")
+KEY += ("backend", "seed")
 LINES = (
     ("accuracy", "accuracy, %", 100.0, 1),
     ("f1", "F1, %", 100.0, 1),
@@ -69,6 +70,7 @@ def keys_of(task, method, settings, seed):
             "test": test,
             "method": method.name,
             "weight": weight,
+            "options": method.options,
             "settings": described(settings),
             "data": data,
             "backend": backend,

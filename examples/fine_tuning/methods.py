@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import compared_methods
+
 from keras_align.alignments import Alignment, get_alignment
 
 MATCHED = "mean"  # soft training from there takes the same steps
@@ -45,6 +47,15 @@ class Method:
         own = get_alignment(self.alignment).default_weight
         return own if self.weight is None else self.weight
 
+    @property
+    def options(self):
+        """What else the method depends on, defaults too, as a text."""
+        own = {"matched": self.matched, "label_smoothing": self.label_smoothing}
+        texts = [f"{name}={value}" for name, value in own.items() if value]
+        if self.alignment is not None:
+            texts.append(compared_methods.described(resolved(self.alignment)))
+        return " ".join(texts)
+
     def with_weight(self, weight):
         """Returns the method with another factor of its alignment loss, if it has one.
 
@@ -63,6 +74,16 @@ TITLES = {
 }
 ALIGNMENTS = ("ct", "gan", "ot", "mmd")
 REACH = {True: "projections", False: "all_layers"}  # of the gradient of the loss
+
+
+def resolved(alignment):
+    """Returns an alignment whose `projections_only` is no longer `None`."""
+    alignment = get_alignment(alignment)
+    if alignment.projections_only is not None:
+        return alignment
+    alone = alignment.default_projections_only
+    config = alignment.get_config() | {"projections_only": alone}
+    return type(alignment).from_config(config)
 
 
 def of_other_reach(name):

@@ -48,8 +48,8 @@ import text_files
 from keras_align import robustness
 
 MOST_CHANGED = 0.3  # of the words of a text
-KEY = ("task", "method", "weight", "settings", "attack", "attacked", "data")
-KEY += ("backend", "seed")
+KEY = ("task", "method", "weight", "options", "settings", "attack", "attacked")
+KEY += ("data", "backend", "seed")
 TITLES = {
     "accuracy": "accuracy, %",
     "accuracy_under_attack": "accuracy under attack, %",
@@ -192,8 +192,9 @@ def compare(task, method, settings, measures, runs, options):
 def key_of(task, method, settings, measure, seed, options):
     """Returns what names a run: the first columns of its row."""
     described = kept_runs.described(settings)
-    values = (task.name, method.name, method.alignment_weight, described, measure.name)
-    values += (options.attacked, measure.data, keras.backend.backend(), seed)
+    values = (task.name, method.name, method.alignment_weight, method.options)
+    values += (described, measure.name, options.attacked, measure.data)
+    values += (keras.backend.backend(), seed)
     return dict(zip(KEY, values, strict=True))
 
 
