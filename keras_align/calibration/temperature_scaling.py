@@ -1,5 +1,6 @@
 """One temperature for all logits of a trained classifier."""
 
+import warnings
 from typing import Any
 
 import keras
@@ -60,9 +61,11 @@ class TemperatureScaling(keras.layers.Layer):
     def fit(self, logits: Any, labels: Any, sample_weight: Any = None) -> None:
         """Sets the temperature that makes labels most likely.
 
-        It stays within 0.01 and 100, where it ends if all predictions are right or
-        if confidence says nothing about being right. Where all logits of a sample are
-        equal, in every sample, any temperature is as likely, and it is set to 1.
+        It stays within 0.01 and 100, where it ends, with a warning, if all predictions
+        are right or if confidence says nothing about being right. Where all logits of a
+        sample are equal, in every sample, any temperature is as likely, and it is set
+        to 1. The slope is found to change its sign by bisection: the negative
+        log-likelihood is convex in the inverse temperature.
 
         Args:
             logits: float array `(n, classes)`, or `(n, 1)` or `(n,)` of two classes.
@@ -74,17 +77,26 @@ class TemperatureScaling(keras.layers.Layer):
         """
         logits, labels = _read(logits, labels)
         weight = _read_weight(sample_weight, len(labels))
+        counts = weight > 0.0
+        logits, labels, weight = logits[counts], labels[counts], weight[counts]
         if np.ptp(logits, axis=-1).max() == 0.0:
             self._temperature.assign(1.0)
             return
         low, high = np.log(1.0 / _LARGEST), np.log(1.0 / _SMALLEST)
-        for _ in range(_STEPS):  # convex in the inverse temperature
+        for _ in range(_STEPS):
             middle = 0.5 * (low + high)
             if _slope(logits, labels, weight, np.exp(middle)) > 0.0:
                 high = middle
             else:
                 low = middle
         self._temperature.assign(np.exp(-0.5 * (low + high)))
+        if not 1.01 * _SMALLEST < self.temperature < 0.99 * _LARGEST:
+            warnings.warn(
+                f"The temperature ended at {self.temperature:g}, an end of its range: "
+                "all predictions are right, or confidence says nothing about them. "
+                "Fit it on more samples.",
+                stacklevel=2,
+            )
 
     def call(self, logits: Tensor) -> Tensor:
         return logits / ops.cast(self._temperature, logits.dtype)
@@ -105,21 +117,42 @@ def _slope(logits, labels, weight, inverse):
     return np.sum(weight * (expected - logits[np.arange(len(labels)), labels]))
 
 
+def _as_numbers(name, values):
+    """An array of numbers of an argument."""
+    try:
+        if keras.ops.is_tensor(values):
+            is_half = keras.backend.standardize_dtype(values.dtype) == "bfloat16"
+            values = ops.cast(values, "float32") if is_half else values
+            values = ops.convert_to_numpy(values)
+        values = np.asarray(values)
+        numbers = values.dtype.kind in "biuf"
+    except (TypeError, ValueError) as error:  # as of lists of different lengths
+        numbers, values = False, error
+    if not numbers:
+        raise ValueError(
+            f"Argument `{name}` must hold numbers. Received: {values!r:.200}"
+        )
+    return values
+
+
 def _read(logits, labels):
     """Float64 `(n, classes)`, and integers `(n,)`."""
-    logits = ops.convert_to_numpy(ops.cast(logits, "float32")).astype("float64")
-    labels = np.asarray(ops.convert_to_numpy(labels))
-    if logits.ndim == 1 or logits.shape[-1:] == (1,):
+    with np.errstate(over="ignore"):  # which is refused below
+        logits = _as_numbers("logits", logits).astype("float32").astype("float64")
+    labels = _as_numbers("labels", labels)
+    if logits.ndim not in (1, 2) or not logits.size:
+        raise ValueError(
+            "Argument `logits` must be of the shape (n, classes), (n, 1) or (n,), n > "
+            f"0. Received: logits of the shape {logits.shape}"
+        )
+    if not np.isfinite(logits).all():
+        wrong = logits[~np.isfinite(logits)][0]
+        raise ValueError(
+            f"Argument `logits` must be finite in float32. Received: {wrong} in logits "
+            f"of the shape {logits.shape}"
+        )
+    if logits.ndim == 1 or logits.shape[-1] == 1:
         logits = logits.reshape(-1, 1) * np.array([[0.0, 1.0]])
-    if logits.ndim != 2 or not len(logits) or not np.isfinite(logits).all():
-        raise ValueError(
-            "Argument `logits` must be finite and of the shape (n, classes), n > 0. "
-            f"Received: logits of the shape {logits.shape}"
-        )
-    if labels.dtype.kind not in "biuf":
-        raise ValueError(
-            f"Argument `labels` must hold numbers. Received: labels={labels}"
-        )
     is_one_hot = labels.shape == logits.shape and np.isin(labels, (0, 1)).all()
     if is_one_hot and (labels.sum(-1) == 1).all():
         labels = labels.argmax(-1)
@@ -136,7 +169,7 @@ def _read(logits, labels):
 def _read_weight(sample_weight, count):
     if sample_weight is None:
         return np.ones(count)
-    weight = np.asarray(ops.convert_to_numpy(sample_weight), "float64").reshape(-1)
+    weight = _as_numbers("sample_weight", sample_weight).astype("float64").reshape(-1)
     if (
         weight.shape != (count,)
         or not 0.0 < weight.sum() < np.inf

@@ -50,6 +50,7 @@ def read_predictions(
         dtype: string, of the weights.
     """
     mask = keras_internals.token_mask(y_pred)
+    _check_numbers(y_true=y_true, y_pred=y_pred, sample_weight=sample_weight)
     y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
     axes = _check_shapes(tuple(y_true.shape), tuple(y_pred.shape))
     if 0 in tuple(y_pred.shape):  # of which Keras takes no maximum
@@ -93,6 +94,16 @@ def check_settings(from_logits: Any, ignore_class: Any) -> None:
 def number_of_classes(shape: tuple) -> int:
     """How many classes outputs of this shape have; a single output has two."""
     return shape[-1] if len(shape) > 1 and shape[-1] != 1 else 2
+
+
+def _check_numbers(**arguments):
+    """Refuses texts and objects, which backends refuse in words of their own."""
+    for name, value in arguments.items():
+        dtype = getattr(value, "dtype", None)
+        if dtype is None and isinstance(value, str | list | tuple):
+            dtype = np.asarray(value).dtype
+        if getattr(dtype, "kind", "") in ("O", "S", "U") or "string" in str(dtype):
+            raise ValueError(f"`{name}` must hold numbers. Received: {value!r:.80}")
 
 
 def _check_shapes(true_shape, pred_shape):

@@ -135,7 +135,8 @@ class RiskCoverage(keras.metrics.Metric):
 
     def _sums(self, values, bins):
         # NaN of an invalid sample would stay in its bin: it is to be seen in any case.
-        known = ops.cast(ops.nan_to_num(values), "float32")
+        kept = "float64" if self.dtype == "float64" else "float32"
+        known = ops.cast(ops.nan_to_num(values), kept)
         sums = ops.segment_sum(known, bins, self.num_bins)
         return ops.cast(sums, self.dtype) + 0.0 * ops.sum(values)
 
@@ -168,8 +169,8 @@ class RiskCoverage(keras.metrics.Metric):
         """Returns coverage and risk, for a picture.
 
         Returns:
-            Two float arrays, of the thresholds at which samples were seen, from the
-            highest.
+            Two float arrays `(k,)`, of the k thresholds at which samples were seen,
+            from the highest.
         """
         filled = ops.convert_to_numpy(self.bin_weights) > 0.0
         weights, errors = map(ops.convert_to_numpy, self._cumulated())

@@ -8,6 +8,9 @@ import numpy as np
 
 from keras_align.robustness.worded_text import Text
 
+RESULTS = "failed", "succeeded", "skipped"  # skipped: wrong before
+EXAMPLE = {"index", "text", "label", "result", "perturbed", "predicted", "queries"}
+
 
 class AttackLog:
     """The examples in a file of JSON lines; the first line has the settings.
@@ -15,23 +18,24 @@ class AttackLog:
     Args:
         path: path of the file, or `None` for no file.
         settings: dict, what the results depend on.
-        answers: list of lists of float, what the model says of the first texts, by
-            which another model is told.
+        answers: dict of lists, what the model (lists of float) and callables of the
+            attack (float or str) say of each of the first texts, by which others are
+            told.
     """
 
     def __init__(
-        self, path: Any, settings: dict[str, Any], answers: list[list[float]]
+        self, path: Any, settings: dict[str, Any], answers: dict[str, list]
     ) -> None:
         self.path = None if path is None else pathlib.Path(path)
         self.examples: dict[int, dict[str, Any]] = {}
         if self.path is None:
             return
-        header = json.loads(json.dumps({**settings, "answers": answers}))
+        header = json.loads(json.dumps({**settings, **answers}))
         content = self.path.read_bytes() if self.path.exists() else b""
         whole = content[: content.rfind(b"\n") + 1]
         lines = _parsed(whole, self.path)
         if lines:
-            self._check(lines[0], header)
+            self._check(lines[0], header, answers)
         elif not _line(header).startswith(content):
             self._refuse(header, content[:80])
         if whole != content:  # a line that was cut off
@@ -40,19 +44,20 @@ class AttackLog:
             _append(self.path, header)
         self.examples = {example["index"]: example for example in lines[1:]}
 
-    def _check(self, found: Any, header: dict[str, Any]) -> None:
-        was = found.pop("answers", []) if isinstance(found, dict) else []
-        settings = {name: x for name, x in header.items() if name != "answers"}
+    def _check(self, found: Any, header: dict[str, Any], answers: Any) -> None:
+        found = dict(found)
+        was = {name: found.pop(name, []) for name in answers}
+        settings = {name: x for name, x in header.items() if name not in answers}
         if found != settings:
             self._refuse(settings, found)
-        answers = header["answers"]
-        same = np.shape(was) == np.shape(answers)
-        if not same or not np.allclose(was, answers, rtol=0.0, atol=1e-4):
-            raise ValueError(
-                "Argument `log` must be a new file, or of the same model and texts, of "
-                f"the first of which it says {answers}. Received: {self.path} with "
-                f"{was}"
-            )
+        for name, now in answers.items():
+            both = min(len(was[name]), len(now))  # there may be more texts than before
+            if not both or not _are_close(was[name][:both], now[:both]):
+                raise ValueError(
+                    "Argument `log` must be a new file, or of the same model, texts "
+                    f"and attack, whose {name} of the first texts are {now}. "
+                    f"Received: {self.path} with {was[name]}"
+                )
 
     def _refuse(self, settings, found):
         raise ValueError(
@@ -90,11 +95,35 @@ def _append(path, line):
         stream.write(_line(line))
 
 
+def _are_close(one, other):
+    if any(isinstance(each, str) for each in (*one, *other)):
+        return one == other
+    same = np.shape(one) == np.shape(other)
+    return same and np.allclose(one, other, rtol=0.0, atol=1e-4)
+
+
 def _parsed(content, path):
-    """What lines of bytes hold."""
+    """What lines of bytes hold: settings, and then examples."""
+    parsed: list[dict[str, Any]] = []
+    for number, line in enumerate(content.splitlines(), 1):
+        if line.strip():
+            parsed.append(_parsed_line(line, f"{path}, line {number}", bool(parsed)))
+    return parsed
+
+
+def _parsed_line(line, place, is_example):
     try:
-        return [json.loads(line) for line in content.splitlines()]
+        found = json.loads(line)
     except ValueError as error:
         raise ValueError(
-            f"Argument `log` must be a file of JSON lines. Received: {path}, {error}"
+            f"Argument `log` must be a file of JSON lines. Received: {place}: {error}"
         ) from error
+    whole = isinstance(found, dict)
+    if whole and is_example:
+        whole = found.keys() >= EXAMPLE and found["result"] in RESULTS
+    if not whole:
+        raise ValueError(
+            "Argument `log` must have the settings in its first line, and examples "
+            f"with {sorted(EXAMPLE)} in the others. Received: {place}: {found!r:.200}"
+        )
+    return found

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from keras_align.robustness.word_attack import WordAttack
+from keras_align.robustness.worded_text import Text, WordedText
 from keras_align.validation import checks
 
 # Cyrillic letters that look like Latin ones.
@@ -80,7 +81,7 @@ class WordSwapAttack(WordAttack):
             )
         checks.positive_integer("max_neighbors", max_neighbors)
         self.neighbors = {
-            word.lower(): _checked(word, near) for word, near in neighbors.items()
+            str(word).lower(): _checked(word, near) for word, near in neighbors.items()
         }
         self.max_neighbors = int(max_neighbors)
         self.part_of_speech = part_of_speech
@@ -92,15 +93,22 @@ class WordSwapAttack(WordAttack):
         near = [_cased(each, word) for each in near[: self.max_neighbors]]
         if self.part_of_speech is None or not near:
             return near
-        tag = self.part_of_speech(words)[number]
+        before, after = words[:number], words[number + 1 :]
+        tag = _tags(self.part_of_speech, words)[number]
         return [
-            each
-            for each in near
-            if self.part_of_speech([*words[:number], each, *words[number + 1 :]])[
-                number
-            ]
-            == tag
+            x
+            for x in near
+            if _tags(self.part_of_speech, [*before, x, *after])[number] == tag
         ]
+
+    def probe(self, texts: Sequence[Text]) -> dict[str, list]:
+        found = super().probe(texts)
+        if self.part_of_speech is not None:
+            words = (WordedText(text).words for text in texts)
+            found["tags"] = [
+                " ".join(map(str, _tags(self.part_of_speech, each))) for each in words
+            ]
+        return found
 
     def _digest(self):
         text = json.dumps(sorted((w, list(x)) for w, x in self.neighbors.items()))
@@ -117,12 +125,26 @@ class WordSwapAttack(WordAttack):
 
 def _checked(word, near):
     texts = isinstance(near, Sequence) and not isinstance(near, str)
-    if not texts or not all(isinstance(each, str) and each for each in near):
+    if (
+        not isinstance(word, str)
+        or not texts
+        or not all(isinstance(each, str) and each for each in near)
+    ):
         raise TypeError(
             "Argument `neighbors` must map words to sequences of words. Received: "
             f"{near!r} for {word!r}"
         )
     return near
+
+
+def _tags(part_of_speech, words):
+    tags = list(part_of_speech(words))
+    if len(tags) != len(words):
+        raise ValueError(
+            f"Argument `part_of_speech` must return a tag for each of the words "
+            f"{words}. Received: {tags}"
+        )
+    return tags
 
 
 def _drawn(rng, places):

@@ -1,5 +1,6 @@
 """A Keras text classifier as attacks call it."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -52,12 +53,12 @@ class KerasModelWrapper:
                 f"Argument `model` must be a keras.Model. Received: model={model!r}"
             )
         checks.positive_integer("batch_size", batch_size)
-        self.model, self.preprocessor = model, preprocessor
+        self.model = model
         own = getattr(model, "preprocessor", None)
         if own is not None and model.built and hasattr(model, "input"):
-            # A pair alone would be taken for texts and labels.
-            self.preprocessor = preprocessor or (lambda texts: own(texts, None))
+            preprocessor = preprocessor or own
             self.model = keras.Model(model.input, model.output)
+        self.preprocessor = _without_labels(preprocessor)
         self._cuts = small_batches.takes_any_length(self.model)
         self.from_logits, self.batch_size = from_logits, batch_size
 
@@ -65,8 +66,8 @@ class KerasModelWrapper:
         """Returns the probabilities `(n, C)` of texts, or of tuples of them."""
         single = isinstance(texts, str)
         texts = [] if single else list(texts)
-        parts = {0 if isinstance(x, str) else len(x) for x in texts if _is_text(x)}
-        if len(parts) != 1 or not all(map(_is_text, texts)):
+        parts = {0 if isinstance(x, str) else len(x) for x in texts if is_text(x)}
+        if len(parts) != 1 or not all(map(is_text, texts)):
             raise ValueError(
                 "Argument `texts` must be a list of str, or of tuples of equally many, "
                 f"one or more. Received: texts={texts!r:.80}"
@@ -97,7 +98,15 @@ class KerasModelWrapper:
         return ops.convert_to_numpy(ops.softmax(outputs, axis=-1))
 
 
-def _is_text(text):
+def _without_labels(preprocessor):
+    """The preprocessor, which would take a pair alone for texts and labels."""
+    call = getattr(preprocessor, "call", preprocessor)
+    takes_labels = callable(call) and "y" in inspect.signature(call).parameters
+    return (lambda texts: preprocessor(texts, None)) if takes_labels else preprocessor
+
+
+def is_text(text: Any) -> bool:
+    """Whether something is a str, or a tuple or list of them, one or more."""
     if isinstance(text, tuple | list):
         return bool(text) and all(isinstance(each, str) for each in text)
     return isinstance(text, str)

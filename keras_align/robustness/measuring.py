@@ -7,15 +7,15 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_align.robustness.attack_log import AttackLog, plain
-from keras_align.robustness.keras_model_wrapper import KerasModelWrapper
+from keras_align.robustness.attack_log import RESULTS, AttackLog, plain
+from keras_align.robustness.keras_model_wrapper import KerasModelWrapper, is_text
 from keras_align.robustness.word_attack import WordAttack
 from keras_align.robustness.worded_text import Text
 from keras_align.validation import checks
 
 _QUANTILE = 1.959964  # of the normal distribution, for 95%
 _COMPARED = 16  # texts by which a log tells another model
-_RESULTS = "failed", "succeeded", "skipped"  # skipped: wrong before
+_TIE = 1e-3  # a difference of probabilities that rounding may make
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,15 +98,17 @@ def measure_robustness(
         seed: int. Defaults to `0`.
         log: path of a file of JSON lines: the settings, and a line for every text. If
             it is there, and of the same model, the texts in it are not attacked again.
-            Defaults to `None`.
+            Another model, similarity or tagger is told by what it says of the first
+            texts, and a model by some attacked ones. Defaults to `None`.
         verbose: `0` or `1`, whether to show progress. Defaults to `1`.
 
     Returns:
         `Robustness`.
 
     Raises:
-        ValueError: if texts and labels are not equally many, or none, or if `log` is of
-            other settings or texts.
+        TypeError: if `model` or `attack` is of no such type.
+        ValueError: if texts and labels are not equally many, or none, if an element of
+            `texts` is no text, or if `log` is of another model, attack or texts.
 
     Example:
 
@@ -120,14 +122,18 @@ def measure_robustness(
     2 texts: accuracy 100.0%, under attack 50.0%; failed attacks 50.0% [9.5%, 90.5%]
     """
     checks.count("seed", seed)
+    _check_types(model, attack)
     _check_texts(texts, labels)
     predict = KerasModelWrapper(model) if isinstance(model, keras.Model) else model
     answers = np.asarray(predict(list(texts[:_COMPARED])), "float64")
     labels = _checked_labels(labels, answers)
     settings = {**attack.settings(), "seed": int(seed)}
-    done = AttackLog(log, settings, answers.round(6).tolist())
+    probes = {"answers": answers.round(6).tolist()}
+    probes |= attack.probe(texts[:_COMPARED]) if log is not None else {}
+    done = AttackLog(log, settings, probes)
+    _check_logged(predict, list(done.examples.values()), log)
     progress = keras.utils.Progbar(
-        len(texts), verbose=verbose, stateful_metrics=_RESULTS
+        len(texts), verbose=verbose, stateful_metrics=RESULTS
     )
     examples = []
     for index, (text, label) in enumerate(zip(texts, labels, strict=True)):
@@ -141,16 +147,58 @@ def measure_robustness(
             done.add(example)
         examples.append(example)
         results = [each["result"] for each in examples]
-        progress.update(index + 1, [(name, results.count(name)) for name in _RESULTS])
+        progress.update(index + 1, [(name, results.count(name)) for name in RESULTS])
     return Robustness(examples)
 
 
+def _check_types(model, attack):
+    if not callable(model):
+        raise TypeError(
+            "Argument `model` must be a text classifier of keras-hub, a "
+            f"KerasModelWrapper or a callable. Received: model={model!r:.80}"
+        )
+    if not isinstance(attack, WordAttack):
+        raise TypeError(
+            "Argument `attack` must be a WordAttack, as CharacterAttack(). Received: "
+            f"attack={attack!r:.80}"
+        )
+
+
 def _check_texts(texts, labels):
-    if isinstance(texts, str) or len(texts) != len(labels) or not len(texts):
+    sized = all(
+        hasattr(x, "__len__") and not isinstance(x, str) for x in (texts, labels)
+    )
+    if not sized or len(texts) != len(labels) or not len(texts):
         raise ValueError(
             "Arguments `texts` and `labels` must be sequences, equally many, one or "
             f"more. Received: {texts!r:.80}, {labels!r:.80}"
         )
+    for index, text in enumerate(texts):
+        if not is_text(text):
+            raise ValueError(
+                "Argument `texts` must have elements that are str or tuples of str. "
+                f"Received: {text!r:.80} at {index}"
+            )
+
+
+def _check_logged(predict, examples, log):
+    """Refuses a log whose attacked texts the model sees otherwise."""
+    attacked = [x for x in examples if x["result"] != "skipped"][:_COMPARED]
+    if not attacked:
+        return
+    texts = [_as_text(each["perturbed"]) for each in attacked]
+    for each, now in zip(attacked, np.asarray(predict(texts)), strict=True):
+        was = each["predicted"]
+        if was >= len(now) or now[was] < max(now) - _TIE:
+            raise ValueError(
+                f"Argument `log` must be a new file, or of the same model, which now "
+                f"predicts {int(np.argmax(now))} for {each['perturbed']!r:.80}. "
+                f"Received: {log}, where it predicted {was}"
+            )
+
+
+def _as_text(text):
+    return text if isinstance(text, str) else tuple(text)
 
 
 def _checked_labels(labels, answers):

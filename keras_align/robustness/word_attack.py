@@ -2,7 +2,7 @@
 
 import abc
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,7 +69,7 @@ class WordAttack(abc.ABC):
     ) -> None:
         checks.positive("max_perturbed", max_perturbed)
         checks.fraction("max_perturbed", max_perturbed)
-        if isinstance(stop_words, str):
+        if isinstance(stop_words, str) or not isinstance(stop_words, Iterable):
             raise TypeError(
                 "Argument `stop_words` must be an iterable of words. Received: "
                 f"stop_words={stop_words!r}"
@@ -109,6 +109,20 @@ class WordAttack(abc.ABC):
             "min_similarity": self.min_similarity if self.similarity else None,
             "parts": self.parts and list(self.parts),
         }
+
+    def probe(self, texts: Sequence[Text]) -> dict[str, list]:
+        """What the callables of the attack say of texts, by which a log tells others.
+
+        Args:
+            texts: sequence of str or of tuples of str.
+
+        Returns:
+            Dict of lists, of a float or a str for each text.
+        """
+        if self.similarity is None:
+            return {}
+        found = _similarities(self.similarity, texts[0], list(texts))
+        return {"similarities": found.round(6).tolist()}
 
     def attack(self, predict: Predict, text: Text, label: int, rng: Any) -> Attacked:
         """Attacks the prediction of one text.
@@ -150,16 +164,28 @@ class WordAttack(abc.ABC):
         texts = [search.text.replaced(number, word) for word in new]
         similar = np.ones(len(texts))
         if texts and self.similarity is not None:
-            found = self.similarity(original, [each.text for each in texts])
-            near = np.asarray(found) >= self.min_similarity
+            found = _similarities(
+                self.similarity, original, [each.text for each in texts]
+            )
+            near = found >= self.min_similarity
             texts = [each for each, ok in zip(texts, near, strict=True) if ok]
-            similar = np.asarray(found)[near]
+            similar = found[near]
         return search.take_best(texts, similar)
 
 
 def _are_numbers(parts):
     numbers = isinstance(parts, tuple | list) and len(parts)
     return numbers and all(isinstance(x, int) and x >= 0 for x in parts)
+
+
+def _similarities(similarity, text, others):
+    found = np.asarray(similarity(text, others), "float64")
+    if found.shape != (len(others),):
+        raise ValueError(
+            "Argument `similarity` must return similarities of the shape "
+            f"({len(others)},) for {len(others)} texts. Received: {found.shape}"
+        )
+    return found
 
 
 class _Search:
@@ -173,12 +199,19 @@ class _Search:
 
     def _ask(self, texts):
         self.queries += len(texts)
-        found = np.asarray(self.predict([each.text for each in texts]))
+        asked = [each.text for each in texts]
+        found = np.asarray(self.predict(asked))
         shape = len(texts), found.shape[-1] if found.ndim else 0
-        if found.shape != shape or self.label >= shape[1] or np.isnan(found).any():
+        if found.shape != shape or self.label >= shape[1]:
             raise ValueError(
                 f"The model must give probabilities of the shape ({len(texts)}, C), "
-                f"C > {self.label}, without NaN. Received: shape {found.shape}"
+                f"C > {self.label}. Received: shape {found.shape}"
+            )
+        wrong = np.flatnonzero(np.isnan(found).any(axis=-1))
+        if len(wrong):
+            raise ValueError(
+                "The model must give probabilities without NaN. Received: "
+                f"{found[wrong[0]]} for {asked[wrong[0]]!r:.200}"
             )
         return found
 
@@ -188,8 +221,8 @@ class _Search:
 
     def by_importance(self, numbers):
         """Numbers of words, those first whose absence lowers the true class most."""
-        if not numbers:
-            return []
+        if len(numbers) < 2:  # without its only word a text would be empty
+            return numbers
         without = self._ask([self.text.replaced(n, "") for n in numbers])
         order = np.argsort(without[:, self.label], kind="stable")
         return [numbers[k] for k in order]

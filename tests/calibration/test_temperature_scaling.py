@@ -59,7 +59,8 @@ def test_one_hot_labels_and_weights():
 @pytest.mark.parametrize(("labels", "expected"), [([0, 1], 0.01), ([1, 0], 100.0)])
 def test_ends_of_the_range(labels, expected):
     scaling = keras_align.TemperatureScaling()
-    scaling.fit([[2.0, 0.0], [0.0, 2.0]], labels)
+    with pytest.warns(UserWarning, match="an end of its range"):
+        scaling.fit([[2.0, 0.0], [0.0, 2.0]], labels)
     assert scaling.temperature == pytest.approx(expected, rel=1e-3)
 
 
@@ -80,7 +81,11 @@ def test_saved_with_a_model(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (([[1.0, np.nan]], [0]), "`logits`"),
+        (([[1.0, np.nan]], [0]), "`logits` must be finite.*nan"),
+        (([[1.0, 1e60]], [0]), "`logits` must be finite"),
+        ((None, [0]), "`logits` must hold numbers.*None"),
+        (([[1.0, 2.0], [1.0]], [0, 1]), "`logits` must hold numbers"),
+        ((np.zeros((2, 3, 1)), np.zeros(6)), r"`logits`.*\(2, 3, 1\)"),
         ((np.zeros((0, 2)), []), "`logits`"),
         ((np.zeros((2, 3, 2)), [0, 1]), "`logits`"),
         (([[1.0, 0.0]], [2]), "`labels`"),
@@ -91,6 +96,7 @@ def test_saved_with_a_model(tmp_path):
         (([[1.0, 0.0]], [0], [np.inf]), "`sample_weight`"),
         (([[1.0, 0.0]], [0], [-1.0]), "`sample_weight`"),
         (([[1.0, 0.0]], [0], [0.0]), "`sample_weight`"),
+        (([[1.0, 0.0]], [0], ["a"]), "`sample_weight` must hold numbers"),
     ],
 )
 def test_wrong_arguments_change_nothing(arguments, message):
@@ -111,3 +117,6 @@ def test_equal_logits_leave_the_temperature_at_one():
     scaling = keras_align.TemperatureScaling(3.0)
     scaling.fit(np.full((20, 3), 5.0), np.arange(20) % 3)
     assert scaling.temperature == 1.0
+    other = keras_align.TemperatureScaling(3.0)
+    other.fit([[1.0, 1.0], [1.0, 1.0], [3.0, 0.0]], [0, 1, 0], [1.0, 1.0, 0.0])
+    assert other.temperature == 1.0

@@ -175,3 +175,13 @@ def test_labels_between_two_classes_are_refused():
     metric = ExpectedCalibrationError()
     with pytest.raises(ValueError, match="`y_true` must hold classes"):
         metric.update_state(np.array([0.5, 0.3]), np.array([0.5, 0.3]))
+
+
+@pytest.mark.parametrize("name", ["y_true", "y_pred", "sample_weight"])
+def test_texts_are_refused(name):
+    arguments = {"y_true": [0, 1], "y_pred": [[0.9, 0.1], [0.2, 0.8]]}
+    arguments |= {"sample_weight": [1.0, 1.0], name: ["0", "1"]}
+    metric = ExpectedCalibrationError()
+    with pytest.raises(ValueError, match=rf"`{name}` must hold numbers.*'0'"):
+        metric.update_state(**arguments)
+    assert float(metric.result()) == 0.0

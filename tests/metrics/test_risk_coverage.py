@@ -181,3 +181,11 @@ def test_a_risk_is_met_that_is_equal_to_the_error_rate(wrong, count):
     truth = [1] * wrong + [0] * (count - wrong)
     metric.update_state(truth, np.tile([[0.9, 0.1]], (count, 1)))
     assert float(metric.result()) == 1.0
+
+
+@pytest.mark.backends("tensorflow", "torch")
+def test_sums_are_kept_in_float64():
+    metric = RiskCoverage(dtype="float64")
+    weight = np.float64(1.0) + 1e-12
+    metric.update_state([0], [[0.9, 0.1]], np.array([weight]))
+    assert float(keras.ops.sum(metric.bin_weights)) == weight

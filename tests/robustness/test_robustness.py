@@ -162,7 +162,8 @@ def test_a_run_that_was_interrupted_goes_on(tmp_path):
         return classifier(texts)
 
     never = measure_robustness(counting, TEXTS, LABELS, attack, log=log, verbose=0)
-    assert never == expected and asked == TEXTS
+    now = [x["perturbed"] for x in expected.examples if x["result"] != "skipped"]
+    assert never == expected and asked == TEXTS + now  # tells another model
     with pytest.raises(ValueError, match=r"of the same model.* \[0.1"):
         measure_robustness(
             lambda texts: 1.0 - classifier(texts), TEXTS, LABELS, attack, log=log
@@ -171,10 +172,95 @@ def test_a_run_that_was_interrupted_goes_on(tmp_path):
         options = {"attack": attack, "log": log, "verbose": 0} | change
         with pytest.raises(ValueError, match="`log` must be a new file"):
             measure_robustness(classifier, TEXTS, LABELS, **options)
-    with pytest.raises(ValueError, match="the same model and texts"):
+    with pytest.raises(ValueError, match="other example 1|whose answers of the"):
         measure_robustness(
             classifier, [TEXTS[0], "other", *TEXTS[2:]], LABELS, attack, log=log
         )
+
+
+def saturated(word):
+    """A classifier of one word, that is always sure."""
+
+    def predict(texts):
+        good = np.array([word in text for text in texts])
+        return np.stack([~good, good], axis=-1).astype("float32")
+
+    return predict
+
+
+def test_a_log_of_another_model_with_the_same_answers_is_refused(tmp_path):
+    texts, labels, log = ["a good film"] * 3, [1] * 3, tmp_path / "log"
+    options = {"attack": CharacterAttack(), "log": log, "verbose": 0}
+    first = measure_robustness(saturated("good"), texts, labels, **options)
+    assert first.failed_attacks == 0.0
+    with pytest.raises(ValueError, match=r"which now predicts 1 .* it predicted 0"):
+        measure_robustness(saturated("film"), texts, labels, **options)
+    assert measure_robustness(saturated("good"), texts, labels, **options) == first
+
+
+@pytest.mark.parametrize(
+    ("name", "was", "now"),
+    [
+        ("similarity", lambda text, others: [1.0] * len(others), lambda *_: [0.9] * 5),
+        ("part_of_speech", lambda words: ["N"] * len(words), lambda words: words),
+    ],
+)
+def test_a_log_of_other_callables_is_refused(tmp_path, name, was, now):
+    options = {"log": tmp_path / "log", "verbose": 0}
+    near = {"good": ["fine"], "bad": ["dull"]}
+
+    def measure(function):
+        attack = WordSwapAttack(near, **{name: function})
+        return measure_robustness(classifier, TEXTS, LABELS, attack, **options)
+
+    first = measure(was)
+    assert measure(was) == first
+    with pytest.raises(ValueError, match="same model, texts and attack, whose"):
+        measure(now)
+
+
+def test_a_log_goes_on_with_more_texts(tmp_path):
+    log, attack = tmp_path / "log", CharacterAttack()
+    few = measure_robustness(
+        classifier, TEXTS[:2], LABELS[:2], attack, log=log, verbose=0
+    )
+    more = measure_robustness(classifier, TEXTS, LABELS, attack, log=log, verbose=0)
+    assert more.examples[:2] == few.examples
+    assert more == measure_robustness(classifier, TEXTS, LABELS, attack, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("5", r"log, line 3: 5"),
+        ('{"a": 1}', r"examples with \['index'.*log, line 3"),
+        ('{"index": 1,', r"log, line 3: Expecting"),
+        (None, "line 3.*'result': 'won'"),
+    ],
+)
+def test_a_line_of_a_log_that_is_none_is_said(tmp_path, line, message):
+    log, attack = tmp_path / "log", CharacterAttack()
+    whole = measure_robustness(classifier, TEXTS, LABELS, attack, log=log, verbose=0)
+    lines = log.read_text().splitlines()
+    broken = [*lines]
+    broken[2] = line or json.dumps(json.loads(lines[2]) | {"result": "won"})
+    log.write_text("\n".join(broken) + "\n")
+    with pytest.raises(ValueError, match=message):
+        measure_robustness(classifier, TEXTS, LABELS, attack, log=log, verbose=0)
+    log.write_text("\n".join([*lines[:2], "", *lines[2:]]) + "\n\n")
+    again = measure_robustness(classifier, TEXTS, LABELS, attack, log=log, verbose=0)
+    assert again == whole
+
+
+def test_a_text_of_one_word_is_never_emptied():
+    def predict(texts):
+        assert all(texts)
+        return classifier(texts)
+
+    found = attacked(CharacterAttack(), "good", predict=predict)
+    assert found.words == 1 and found.perturbed != "good"
+    with pytest.raises(ValueError, match="without NaN.*nan.*'good'"):
+        attacked(CharacterAttack(), "good", predict=lambda x: np.full((1, 2), np.nan))
 
 
 def model(outputs=2):
@@ -223,8 +309,30 @@ def test_wrong_arguments():
         WordSwapAttack(["good"])
     with pytest.raises(ValueError, match="`max_perturbed`"):
         CharacterAttack(max_perturbed=0.0)
-    with pytest.raises(ValueError, match=r"one or more. Received: \['a', 'b'\], \[1\]"):
-        measure_robustness(classifier, ["a", "b"], [1], CharacterAttack())
+    with pytest.raises(TypeError, match="`stop_words`"):
+        CharacterAttack(stop_words=None)
+    with pytest.raises(TypeError, match="`neighbors`"):
+        WordSwapAttack({1: ["good"]})
+    for texts in (["a", "b"], None, (x for x in "a")):
+        with pytest.raises(ValueError, match=r"sequences, .* Received: .*, \[1\]"):
+            measure_robustness(classifier, texts, [1], CharacterAttack())
+    with pytest.raises(ValueError, match="`texts` must have .*nan at 1"):
+        measure_robustness(classifier, ["a", float("nan")], [1, 1], CharacterAttack())
+    for attack in ("char", CharacterAttack):
+        with pytest.raises(TypeError, match="`attack` must be a WordAttack"):
+            measure_robustness(classifier, ["a"], [1], attack)
+    with pytest.raises(TypeError, match="`model` must be .*None"):
+        measure_robustness(None, ["a"], [1], CharacterAttack())
+
+
+def test_callables_of_wrong_lengths():
+    near = {"good": ["fine", "nice"]}
+    swaps = WordSwapAttack(near, similarity=lambda *_: [1.0])
+    with pytest.raises(ValueError, match=r"`similarity` must return.*\(2,\)"):
+        attacked(swaps, "A good film")
+    swaps = WordSwapAttack(near, part_of_speech=lambda words: ["N"])
+    with pytest.raises(ValueError, match="`part_of_speech` must return a tag"):
+        attacked(swaps, "A good film")
 
 
 def test_a_model_of_keras_hub_is_called_with_little_padding(monkeypatch):
@@ -347,6 +455,15 @@ def test_a_given_preprocessor_takes_the_place_of_that_of_keras_hub():
     own = KerasModelWrapper(network, preprocessor)(["good film"])
     np.testing.assert_allclose(own, KerasModelWrapper(network)(["good film"]))
     assert calls == [["good film"] * 4]
+
+
+def test_pairs_of_a_model_without_its_preprocessor():
+    pytest.importorskip("keras_nlp")
+    network = small_classifiers.plain_classifier(sequence_length=32)
+    functional = keras.Model(network.input, network.output)
+    pairs = [("good film", "the plot"), ("bad", "a film")]
+    found = KerasModelWrapper(functional, network.preprocessor)(pairs)
+    np.testing.assert_allclose(found, KerasModelWrapper(network)(pairs))
 
 
 def test_padding_is_kept_where_a_model_wants_one_length():
