@@ -466,6 +466,7 @@ def write_glue(folder, layout, task, train="train.tsv", test="dev.tsv"):
         (folder / file).write_bytes(content)
 
 
+MICROSOFT = ("msr_paraphrase_train.txt", "msr_paraphrase_test.txt")
 FIRST_MEASURES = {"CoLA": "matthews", "STS-B": "pearson"}
 
 
@@ -513,10 +514,44 @@ def test_glue_variants_of_files(tmp_path):
     write_glue(tmp_path, UNIFORM, "SST-2", "train.tsv.gz", "dev.tsv.gz")
     assert len(glue_tasks.glue_task("SST-2", tmp_path, test_size=3).tests["SST-2"]) == 3
     microsoft = tmp_path / "MRPC"
-    names = ("msr_paraphrase_train.txt", "msr_paraphrase_test.txt")
-    write_glue(microsoft, OFFICIAL, "MRPC", *names)
+    write_glue(microsoft, OFFICIAL, "MRPC", *MICROSOFT)
     assert len(glue_tasks.glue_task("MRPC", tmp_path).train) == 36
     assert len(glue_tasks.glue_task("MRPC", microsoft).train) == 36
+
+
+def test_glue_tells_which_files_of_paraphrases_it_reads(tmp_path, capsys):
+    write_glue(tmp_path, OFFICIAL, "MRPC", *MICROSOFT)
+    task = glue_tasks.glue_task("MRPC", tmp_path)
+    assert list(task.tests) == ["MRPC test"]
+    assert "tested on " + str(tmp_path / MICROSOFT[1]) in capsys.readouterr().out
+    write_glue(tmp_path, UNIFORM, "MRPC")  # beside them, as GLUE's script leaves it
+    assert list(glue_tasks.glue_task("MRPC", tmp_path).tests) == ["MRPC"]
+    printed = capsys.readouterr().out
+    assert "train.tsv" in printed and "msr" not in printed
+
+
+def test_glue_refuses_a_mix_of_files_of_paraphrases(tmp_path):
+    write_glue(tmp_path, OFFICIAL, "MRPC", MICROSOFT[0], "dev.tsv")
+    with pytest.raises(
+        ValueError,
+        match=r"train.tsv with dev.tsv, or msr_paraphrase_train.txt with .*which has "
+        r"\[.*dev.tsv.*msr_paraphrase_train.txt",
+    ):
+        glue_tasks.glue_task("MRPC", tmp_path)
+
+
+@pytest.mark.parametrize("task", ["MRPC", "QQP"])
+def test_glue_f1_is_of_the_class_1(tmp_path, task):
+    header, row = UNIFORM[task]
+    layout = {task: (header, row.replace("{label}", "{word}"))}
+    write_glue(tmp_path, layout, task)
+    with pytest.raises(ValueError, match=r"one of them '1', whose F1.*'entailment'"):
+        glue_tasks.glue_task(task, tmp_path)
+    write_glue(tmp_path, UNIFORM, task)
+    for file in ("train.tsv", "dev.tsv"):
+        text = (tmp_path / file).read_text()
+        (tmp_path / file).write_text(text.replace("\t0\n", "\t2\n"))
+    assert glue_tasks.glue_task(task, tmp_path).classes == ["2", "1"]
 
 
 def test_glue_with_windows_line_ends(tmp_path):

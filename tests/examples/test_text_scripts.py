@@ -112,7 +112,7 @@ def test_numbers_to_predict_have_the_mean_0_and_the_deviation_1():
 
 
 def test_a_task_without_files(tmp_path):
-    with pytest.raises(SystemExit, match="error: Expected one of .* task CoLA"):
+    with pytest.raises(SystemExit, match="error: Expected train.tsv with .* task CoLA"):
         glue.main(["--data-dir", str(tmp_path), "--tasks", "CoLA"])
 
 
