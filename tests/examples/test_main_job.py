@@ -40,6 +40,8 @@ def write_csv(file, rows, header=("text", "label")):
         (["--weight", "1e40"], "fits float32"),
         (["--learning-rate", "inf"], "--learning-rate must be positive"),
         (["--precision", "float7"], "--precision must be a dtype policy"),
+        (["--precision", "int32"], "--precision must be a dtype policy"),
+        (["--precision", "int8_from_float32"], "--precision must be a dtype policy"),
         (["--alignment", "other"], "invalid choice"),
         (["--compare", "soft,other"], "takes different names of soft, matched"),
         (["--compare", "soft,soft"], "takes different names of soft, matched"),
