@@ -32,18 +32,26 @@ def estimate_seconds(task, settings, methods, seeds):
     trained = len(settings.sentences(task))
     predicted = sum(map(len, task.tests.values())) + len(task.validation)
     sentences = 6 * settings.epochs * trained + 2 * predicted
-    operations = sentences * settings.sequence_length * weights
+    tokens = settings.sequence_length * texts_per_row(task)
+    operations = sentences * tokens * weights
     seconds = operations / (SPEED_SHARE * matrix_product_speed())
     of_method = SECONDS_PER_METHOD + seeds * (SECONDS_PER_RUN + seconds)
     return SECONDS_ONCE + methods * of_method
 
 
+def texts_per_row(task):
+    """Returns how many texts a model reads for a row: of a choice one per ending."""
+    return max(len(task.train.columns) - 1, 1)
+
+
 def announce(task, settings, methods, seeds):
     """Says on what is going to be trained, how often, and how long it will take."""
     seconds = estimate_seconds(task, settings, methods, seeds)
+    count = texts_per_row(task)
+    rows = "sentences" if count == 1 else f"choices of {count} texts"
     print(
         f"{task.name}: {methods * seeds} runs on {len(settings.sentences(task))} "
-        f"sentences of up to {settings.sequence_length} tokens, {settings.epochs} "
+        f"{rows} of up to {settings.sequence_length} tokens, {settings.epochs} "
         f"epoch(s), learning rate {settings.learning_rate:g}. From the beginning, on "
         f"this machine, that takes about {max(seconds / 60, 1):.0f} minutes.",
         flush=True,

@@ -7,6 +7,7 @@ import domain_generalization
 import domains
 import finetuning
 import glue
+import estimating
 import kept_runs
 import multiple_choice
 import numpy as np
