@@ -27,6 +27,23 @@ def positive(text):
     return int(text)
 
 
+def labels(text):
+    """Reads a dictionary from labels to classes, as of `0=negative,1=positive`."""
+    pairs = [each.partition("=") for each in text.split(",")]
+    found = {label.strip(): name.strip() for label, _, name in pairs}
+    if not all([*found, *found.values()]) or len(found) < len(pairs):
+        raise argparse.ArgumentTypeError(
+            f"expected LABEL=CLASS,LABEL=CLASS,... of different labels, not {text!r}"
+        )
+    return found
+
+
+def add_labels(add, of):
+    """Adds to a parser what the labels of files are by the names of training."""
+    text = f"classes of training by labels of {of}; None: labels are the same"
+    add("--labels", type=labels, metavar="0=NAME,1=NAME", help=text)
+
+
 def add_comparison_options(add, seeds):
     """Adds to a parser on what methods are compared, and how they are trained."""
     add_repetitions(add, seeds)

@@ -9,7 +9,9 @@ tweets: accuracy, expected calibration error, negative log-likelihood and Brier 
 before and after temperature scaling on held-out movie reviews. Temperature scaling
 tends to help where it was fitted, label smoothing elsewhere (Desai & Durrett, 2020).
 
-Your own files, tab-separated, with the columns of those of GLUE, SNLI or CODAH:
+Your own files, tab-separated, or comma-separated as `.csv`, with the columns of those
+of GLUE or SNLI, or, for multiple choice, `sent` (`startphrase` in SWAG's files),
+`ending0` to `ending3` and `label`, a number from 0 to 3:
 
     python examples/fine_tuning/domain_generalization.py --name SNLI \
         --train snli_1.0_train.txt --dev snli_1.0_dev.txt \
@@ -17,10 +19,12 @@ Your own files, tab-separated, with the columns of those of GLUE, SNLI or CODAH:
     python examples/fine_tuning/domain_generalization.py --name CODAH \
         --train full.tsv --folds folds.json
 
-With `--folds` each seed has a fold of its own. Settings for files are by default those
-of the paper for BERT; a smaller model takes higher learning rates. For movie reviews
-they suit MiniLM on 2 CPU cores: 1,024 reviews, two epochs. Every run is a row of
-`runs.csv` in `--output`; runs that are there are not repeated.
+`--labels 0=negative,1=positive` says which classes of training the labels of `--other`
+are, where they differ. With `--folds` each seed has a fold of its own; rows of
+`--train` are numbered from 0. Settings for files are by default those of the paper for
+BERT; a smaller model takes higher learning rates. For movie reviews they suit MiniLM on
+2 CPU cores: 1,024 reviews, two epochs. Every run is a row of `runs.csv` in `--output`;
+runs that are there are not repeated.
 """
 
 import argparse
@@ -66,7 +70,8 @@ def parse_arguments(arguments=None):
     add("--dev", type=pathlib.Path, metavar="FILE", help="half of it is tested on")
     other = "another domain to test on"
     add("--other", action="append", default=[], metavar="NAME=FILE", help=other)
-    folds = "JSON file with rows of --train, in place of --dev"
+    command_line.add_labels(add, "--other")
+    folds = 'JSON {"0": {"train": [row, ...], "dev": ..., "test": ...}, ...} of --train'
     add("--folds", type=pathlib.Path, metavar="FILE", help=folds)
     command_line.add_methods(add, seeds=5, compared="soft,label_smoothing,ct")
     command_line.add_execution(add, length_buckets=1)
@@ -93,6 +98,8 @@ def check_files(parser, options):
     if len(set(names)) < len(names):
         parser.error(f"--name and --other take different names, not {names}")
     options.other = {name: pathlib.Path(file) for name, _, file in pairs}
+    if options.labels and not pairs:
+        parser.error("--labels needs --other, the files that have them")
     given = bool(options.dev) + bool(options.folds)
     if given != bool(options.train) or (options.other and not options.dev):
         parser.error(
@@ -108,7 +115,7 @@ def load_task(options, seed=0):
         return domains.fold(options.name, options.train, options.folds, seed, size)
     if options.train:
         files = options.train, options.dev, options.other
-        return domains.task(options.name, *files, size)
+        return domains.task(options.name, *files, size, options.labels)
     task = sentences.rated_sentences(fetching.rated_sentences(), size or TESTED)
     few = task.validation.first(size or TESTED)
     return dataclasses.replace(task, validation=few)

@@ -8,12 +8,14 @@ reviews that it is right about: by edits of characters, and with `--neighbors` b
 of words. It prints a table with the paired differences and their 95% intervals. Every
 attacked review is kept in `--output`; what is in its `runs.csv` is not made again. With
 `--also-test` the models are tested on sets that people have made hard, too, AdvGLUE or
-counterfactual reviews.
+counterfactual reviews; `--labels` says which classes their labels are.
 
     python examples/robustness/attack_classifier.py --compare soft,ct,mmd --seeds 3 \
         --neighbors counterfitted_neighbors.json.gz
     python examples/robustness/attack_classifier.py --task SST-2 --data-dir glue \
         --also-test advglue_dev.json
+    python examples/robustness/attack_classifier.py --also-test revised_test.tsv \
+        --labels 0=negative,1=positive
 """
 
 import argparse
@@ -88,12 +90,15 @@ def parse_arguments(arguments=None):
     add("--min-similarity", type=float, help=near)
     made = "AdvGLUE's JSON file, or a tab-separated one as of GLUE"
     add("--also-test", type=pathlib.Path, action="append", default=[], help=made)
+    command_line.add_labels(add, "--also-test")
     add("--output", type=pathlib.Path, default="attack_classifier_results")
     options = parser.parse_args(arguments)
     command_line.check_options(parser, options)
     least = options.min_similarity
     if least is not None and not (options.neighbors and 0 <= least <= 1):
         parser.error("--min-similarity is in [0, 1], of the swaps of --neighbors")
+    if options.labels and not options.also_test:
+        parser.error("--labels needs --also-test, the files that have them")
     names = [file.name for file in options.also_test]
     if len(set(names)) < len(names):
         parser.error(f"--also-test takes files of different names, not {names}")
@@ -114,7 +119,7 @@ def main(arguments=None):
             attacking(task, attack, name, options.attacked)
             for name, attack in attacks.items()
         ]
-        measures += [testing(task, file) for file in options.also_test]
+        measures += [testing(task, file, options.labels) for file in options.also_test]
     except (fetching.FetchError, OSError, TypeError, ValueError) as error:
         sys.exit(f"error: {error}")
     rows = {measure.name: {} for measure in measures}
@@ -216,9 +221,9 @@ def attacking(task, attack, name, count):
     return Measure(name, data, measure)
 
 
-def testing(task, file):
+def testing(task, file, names=None):
     """Returns the `Measure` of the accuracy on the test set of a file."""
-    test = attacks_by_people.read(file, task)
+    test = attacks_by_people.read(file, task, names)
 
     def measure(model, log):
         predict = robustness.KerasModelWrapper(model)

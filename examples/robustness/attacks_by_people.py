@@ -26,21 +26,22 @@ ADVGLUE = {
 }
 
 
-def read(file, task):
+def read(file, task, names=None):
     """Returns the `Sentences` of a file for a `sentences.Task`.
-
-    Labels are names of classes; of two classes also 0 and 1.
 
     Args:
         file: Path of a JSON file of AdvGLUE, or of a tab-separated one; plain or with
             `.gz`.
         task: `sentences.Task`.
+        names: Dictionary from labels to classes of the task, or `None` if they are
+            the same.
     """
     if ".json" in file.suffixes:
         columns, labels = read_advglue(file, task)
+        labels = domains.rename(labels, task.classes, names or {}, file)
         found = glue_tasks.index_labels(columns, labels, task.classes, file)
     else:
-        found = domains.read(file, task.classes)[0]
+        found = domains.read(file, task.classes, names or {})[0]
     dataclasses.replace(task, tests={file.name: found}).checked()
     return found
 

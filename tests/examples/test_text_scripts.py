@@ -1,8 +1,10 @@
 """`glue.py` and `domain_generalization.py` as wholes, on a tiny model."""
 
+import csv
 import json
 
 import attacks_by_people
+import command_line
 import domain_generalization
 import domains
 import finetuning
@@ -117,14 +119,72 @@ def test_a_task_without_files(tmp_path):
         glue.main(["--data-dir", str(tmp_path), "--tasks", "CoLA"])
 
 
-def test_numbers_are_names_of_classes_where_they_can_be(tmp_path):
-    file = write(tmp_path / "a.tsv", ("sentence", "label"), [("a", 1), ("b", 1)])
-    assert domains.read(file, ["1", "2"])[0].labels.tolist() == [0, 0]
-    assert domains.read(file, ["bad", "good"])[0].labels.tolist() == [1, 1]
+def test_labels_of_another_file_are_classes_of_training(tmp_path):
+    train = write(tmp_path / "a.tsv", PAIR, pairs(20, ("duplicate", "not_duplicate")))
+    header = ("question1", "question2", "is_duplicate")
+    other = write(tmp_path / "b.tsv", header, [("a", "b", 1), ("c", "d", 0)])
+    files = train, train, {"there": other}
+    wanted = r"'not_duplicate'\], as labels in .*b.tsv.*as 0=duplicate.*\['0', '1'\]"
+    with pytest.raises(ValueError, match=wanted):
+        domains.task("here", *files)
+    names = {"0": "not_duplicate", "1": "duplicate"}
+    task = domains.task("here", *files, names=names)
+    test = task.tests["there"]
+    labels = [task.classes[label] for label in test.labels]
+    found = dict(zip(test.columns[0], labels, strict=True))
+    assert found == {"a": "duplicate", "c": "not_duplicate"}
+    with pytest.raises(ValueError, match=r"name the classes .*Received: \['same'\]"):
+        domains.task("here", *files, names={"0": "not_duplicate", "1": "same"})
+    with pytest.raises(ValueError, match=r"only the classes .*b.tsv.*\['0', '1'\]"):
+        domains.task("here", train, other, {}, names=names)  # of the same domain
+
+
+def test_labels_that_are_renamed_into_each_other():
+    classes, names = ["1", "2"], {"0": "1", "1": "2"}
+    assert domains.rename(["0", "1"], classes, names, "b") == ["1", "2"]
+    assert domains.rename(["2", "1"], classes, names, "b") == ["2", "1"]
+    assert domains.rename(["1"], classes, {}, "b") == ["1"]
+    with pytest.raises(ValueError, match=r"in b .*Received: \['1'\], which are both"):
+        domains.rename(["1"], classes, names, "b")
+    with pytest.raises(ValueError, match=r"in b, .*--labels lacks \['1'\]"):
+        domains.rename(["0", "1"], classes, {"0": "1"}, "b")
+
+
+@pytest.mark.parametrize("wrong", ["0", "0=", "=a", "0=a,0=b", ""])
+def test_labels_on_the_command_line(wrong):
+    assert command_line.labels("0=no, 1 =yes") == {"0": "no", "1": "yes"}
+    with pytest.raises(command_line.argparse.ArgumentTypeError, match="LABEL=CLASS"):
+        command_line.labels(wrong)
+
+
+def test_labels_of_no_file(capsys):
+    arguments = ["--train=a", "--dev=b", "--labels=0=no"]
+    with pytest.raises(SystemExit):
+        domain_generalization.parse_arguments(arguments)
+    assert "--labels needs --other" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ("a", r"two classes at least. Received: \['a'\]"),
+        (np.linspace(0, 5, 40), "40 rows of 40 classes.*not numbers on a scale"),
+        ((0.5, 1.0, 1.5), r"30 rows of 3 classes, as \['0.5'.*not numbers on a scale"),
+    ],
+)
+def test_labels_that_are_no_classes(tmp_path, labels, message):
+    file = write(tmp_path / "a.tsv", PAIR, pairs(max(len(labels), 30), labels))
+    with pytest.raises(ValueError, match=message):
+        domains.task("here", file, file, {})
+
+
+def test_labels_with_spaces(tmp_path):
+    file = write(tmp_path / "a.tsv", PAIR, pairs(40, ("a", "a ", " b", "b\r")))
+    assert domains.task("here", file, file, {}).classes == ["a", "b"]
 
 
 def test_domains_of_other_columns(tmp_path):
-    train = write(tmp_path / "a.tsv", PAIR, pairs(8, "ab"))
+    train = write(tmp_path / "a.tsv", PAIR, pairs(20, "ab"))
     other = write(tmp_path / "b.tsv", ("sentence", "label"), [("a", "a"), ("b", "b")])
     with pytest.raises(ValueError, match=r"of 2 column\(s\) for there"):
         domains.task("here", train, train, {"there": other})
@@ -177,7 +237,13 @@ def test_folds_have_their_rows(tmp_path):
     file = write(tmp_path / "all.tsv", CHOICES, choices(12))
     rows = {"train": [5, 1, 7, 3], "dev": [0], "test": [2, 4]}
     folds = tmp_path / "folds.json"
-    folds.write_text(json.dumps({"3": rows, "4": rows | {"test": [5]}}))
+    wrong = {"5": rows | {"train": 5}, "6": [rows], "7": rows | {"dev": [True]}}
+    folds.write_text(json.dumps({"3": rows, "4": rows | {"test": [5]}} | wrong))
+    for number in (5, 6):
+        with pytest.raises(ValueError, match=f'each a list, of the fold "{number}"'):
+            domains.fold("here", file, folds, number)
+    with pytest.raises(ValueError, match="to be different integers"):
+        domains.fold("here", file, folds, 7)
     with pytest.raises(ValueError, match="to be different integers"):
         domains.fold("here", file, folds, 4)
     with pytest.raises(ValueError, match=r'of the fold "0".*the folds \[\'3\''):
@@ -212,6 +278,46 @@ def test_logits_of_choices_go_with_the_endings(tiny_preset):
 @pytest.mark.parametrize("kind", ["movies", "choices"])
 def test_domains_as_a_whole(tmp_path, tiny_preset, kind, capsys):
     arguments = ["--preset", tiny_preset, *SHORT, "--seeds", "2", "--test-size", "8"]
+def test_choices_have_four_endings(tmp_path):
+    rows = [row for row in choices(12) if row[-1] in (1, 3)]
+    found, classes = domains.read(write(tmp_path / "a.tsv", CHOICES, rows))
+    assert classes == ["0", "1", "2", "3"] and set(found.labels) == {1, 3}
+    file = write(tmp_path / "b.tsv", CHOICES, [*rows, (*rows[0][:5], 4)])
+    with pytest.raises(ValueError, match=r"only the classes .*b.tsv.*\['4'\]"):
+        domains.read(file)
+
+
+def test_choices_as_of_swag(tmp_path):
+    names = "video-id", "fold-ind", "startphrase", "sent1", "sent2", "gold-source"
+    row = ["v", 7, 'A man, "A", sits. He', 'A man, "A", sits.', "He", "gold"]
+    with open(tmp_path / "train.csv", "w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["", *names, *CHOICES[1:]])
+        writer.writerow([0, *row, "stands up, too.", "sings.", "runs.", "eats.", 2])
+    found, _ = domains.read(tmp_path / "train.csv")
+    assert [column[0] for column in found.columns] == [
+        'A man, "A", sits. He', "stands up, too.", "sings.", "runs.", "eats."
+    ]  # fmt: skip
+    assert found.labels.tolist() == [2]
+
+
+def test_choices_take_the_time_of_their_endings(tiny_preset, monkeypatch, capsys):
+    monkeypatch.setattr(estimating, "matrix_product_speed", lambda: 1.0)
+    settings = finetuning.Settings(tiny_preset, sequence_length=16)
+    columns = tuple([row[k] for row in choices(12)] for k in range(5))
+    seconds = []
+    for count in (1, 2, 5):
+        part = sentences.Sentences(columns[:count], np.zeros(12, "int32"))
+        task = sentences.Task("here", ["0", "1"], part, part, {"here": part})
+        seconds.append(estimating.estimate_seconds(task, settings, 1, 1))
+    once = estimating.SECONDS_ONCE + estimating.SECONDS_PER_METHOD
+    once += estimating.SECONDS_PER_RUN
+    assert seconds[0] == seconds[1] > 2 * once
+    assert seconds[2] - once == pytest.approx(4 * (seconds[0] - once))
+    estimating.announce(task, settings, 1, 1)
+    assert "on 12 choices of 4 texts of up to 16 tokens" in capsys.readouterr().out
+
+
     if kind == "choices":
         file = write(tmp_path / "all.tsv", CHOICES, choices(40))
         rows = {"train": list(range(24)), "dev": [30, 31], "test": list(range(32, 40))}
@@ -259,3 +365,17 @@ def test_sets_that_people_made(tmp_path):
         attacks_by_people.read_advglue(
             file, sentences.Task("movies", [], None, None, {})
         )
+
+
+def test_labels_of_sets_that_people_made(tmp_path):
+    nothing = sentences.Sentences((["a"],), np.zeros(1, "int32"))
+    task = sentences.Task("SST-2", ["negative", "positive"], nothing, nothing, {})
+    file = tmp_path / "dev.json"
+    rows = [{"sentence": "s", "label": k} for k in (1, 0)]
+    file.write_text(json.dumps({"sst2": rows}))
+    table = write(tmp_path / "r.tsv", ("sentence", "label"), [("s", 1), ("t", 0)])
+    for each in (file, table):
+        with pytest.raises(ValueError, match="--labels with a class for each"):
+            attacks_by_people.read(each, task)
+        names = {"0": "negative", "1": "positive"}
+        assert attacks_by_people.read(each, task, names).labels.tolist() == [1, 0]
