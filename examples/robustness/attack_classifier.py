@@ -110,23 +110,9 @@ def main(arguments=None):
     options, begin = parse_arguments(arguments), time.perf_counter()
     freed_memory.keep()
     try:
-        options.output.mkdir(parents=True, exist_ok=True)
-        runs = Runs(options.output / "runs.csv")
-        task = command_line.load_task(options)
-        settings = command_line.choose_settings(options, task)
-        attacks = load_attacks(options.neighbors, options.min_similarity, settings)
-        measures = [
-            attacking(task, attack, name, options.attacked)
-            for name, attack in attacks.items()
-        ]
-        measures += [testing(task, file, options.labels) for file in options.also_test]
-    except (fetching.FetchError, OSError, TypeError, ValueError) as error:
+        rows = run(options)
+    except (fetching.FetchError, OSError, ValueError) as error:
         sys.exit(f"error: {error}")
-    rows = {measure.name: {} for measure in measures}
-    for method in options.methods:
-        found = compare(task, method, settings, measures, runs, options)
-        for name, of_attack in found.items():
-            rows[name][method.title] = of_attack
     lines = [
         (key, title, *((1.0, 0) if key == "queries" else (100.0, 1)))
         for key, title in TITLES.items()
@@ -137,6 +123,26 @@ def main(arguments=None):
     (options.output / "table.txt").write_text(text + "\n", encoding="utf-8")
     minutes = (time.perf_counter() - begin) / 60
     print(f"Table and attacked texts: {options.output}. {minutes:.1f} minutes.")
+
+
+def run(options):
+    """Returns the rows of all methods, by names of measures and titles of methods."""
+    options.output.mkdir(parents=True, exist_ok=True)
+    runs = Runs(options.output / "runs.csv")
+    task = command_line.load_task(options)
+    settings = command_line.choose_settings(options, task)
+    attacks = load_attacks(options.neighbors, options.min_similarity, settings)
+    measures = [
+        attacking(task, attack, name, options.attacked)
+        for name, attack in attacks.items()
+    ]
+    measures += [testing(task, file, options.labels) for file in options.also_test]
+    rows = {measure.name: {} for measure in measures}
+    for method in options.methods:
+        found = compare(task, method, settings, measures, runs, options)
+        for name, of_attack in found.items():
+            rows[name][method.title] = of_attack
+    return rows
 
 
 def load_attacks(neighbors, min_similarity=None, settings=None):
@@ -152,7 +158,10 @@ def load_attacks(neighbors, min_similarity=None, settings=None):
     name = f"words of {neighbors.name}"
     if min_similarity is not None:
         name += f", similarity {min_similarity:g}"
-    attacks[name] = robustness.WordSwapAttack(near, **limits)
+    try:
+        attacks[name] = robustness.WordSwapAttack(near, **limits)
+    except TypeError as error:
+        raise ValueError(f"{neighbors}: {error}") from error
     return attacks
 
 

@@ -50,3 +50,22 @@ def test_neighbours_that_are_none(tmp_path):
     file.write_text("[1]")
     with pytest.raises(ValueError, match="near.json to hold a dict in JSON"):
         example.load_attacks(file)
+    file.write_text('{"good": "fine"}')
+    with pytest.raises(ValueError, match="near.json: "):
+        example.load_attacks(file)
+
+
+def test_more_tokens_than_the_preset_takes(tiny_preset, tmp_path):
+    data = tmp_path / "own.csv"
+    lines = [f"{word} film number {k},{word}" for k in range(10) for word in WORDS]
+    data.write_text("\n".join(["text,label", *lines]))
+    arguments = ["--data", str(data), "--preset", str(tiny_preset)]
+    arguments += ["--output", str(tmp_path / "out"), "--sequence-length", "600"]
+    with pytest.raises(SystemExit, match="error: --sequence-length must be at most"):
+        example.main(arguments)
+
+
+def test_labels_of_no_file(capsys):
+    with pytest.raises(SystemExit):
+        example.parse_arguments(["--labels", "0=negative"])
+    assert "--labels needs --also-test" in capsys.readouterr().err
