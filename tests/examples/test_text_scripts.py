@@ -7,9 +7,9 @@ import attacks_by_people
 import command_line
 import domain_generalization
 import domains
+import estimating
 import finetuning
 import glue
-import estimating
 import kept_runs
 import multiple_choice
 import numpy as np
@@ -27,6 +27,19 @@ def write(file, header, rows):
     return file
 
 
+@pytest.fixture
+def kept(monkeypatch):
+    """The runs that a script has kept, in their order."""
+    found, keep = [], kept_runs.keep
+
+    def keep_and_note(run, *rest):
+        found.append(run)
+        keep(run, *rest)
+
+    monkeypatch.setattr(kept_runs, "keep", keep_and_note)
+    return found
+
+
 def pairs(count, labels, seed=0):
     first = made_up_sentences(count, seed).columns[0]
     second = made_up_sentences(count, seed + 1).columns[0]
@@ -34,11 +47,15 @@ def pairs(count, labels, seed=0):
     return list(zip(first, second, found, strict=True))
 
 
+few = pytest.mark.filterwarnings("ignore:The temperature ended")  # sentences to fit
 PAIR = ("sentence1", "sentence2", "label")
 SHORT = ["--epochs", "1", "--batch-size", "8", "--learning-rate", "1e-3", "--no-jit"]
 
 
-def test_tasks_of_classes_and_of_numbers(tmp_path, tiny_preset, monkeypatch, capsys):
+@few
+def test_tasks_of_classes_and_of_numbers(
+    tmp_path, tiny_preset, kept, monkeypatch, capsys
+):
     for name, labels in (("MRPC", (0, 1)), ("STS-B", (0.5, 2.0, 4.5))):
         for file, count in (("train.tsv", 40), ("dev.tsv", 10)):
             write(tmp_path / name / file, PAIR, pairs(count, labels))
@@ -50,7 +67,11 @@ def test_tasks_of_classes_and_of_numbers(tmp_path, tiny_preset, monkeypatch, cap
     assert "F1, %" in printed and "Pearson, %" in printed
     rows = kept_runs.open_runs(tmp_path / "out" / "runs.csv").rows
     assert [row["task"] for row in rows] == ["MRPC"] * 2 + ["STS-B"] * 2
-    assert all(0 < float(row["f1"]) < 1 or float(row["f1"]) == 0 for row in rows[:2])
+    for row, run in zip(rows[:2], kept[:2], strict=True):
+        test = run["tests"]["MRPC"]
+        right, predicted = test["labels"] == 1, test["probabilities"].argmax(-1) == 1
+        wanted = 2 * (right & predicted).sum() / (right.sum() + predicted.sum())
+        assert right.sum() == 5 and float(row["f1"]) == pytest.approx(wanted, abs=1e-5)
     assert all(np.isfinite(float(row["scaled_brier"])) for row in rows[:2])
     assert all(np.isnan(float(row["matthews"])) for row in rows)  # not of MRPC
     assert all(np.isnan(float(row["accuracy"])) for row in rows[2:])
@@ -257,27 +278,6 @@ def test_folds_have_their_rows(tmp_path):
     assert task.tests["here"].labels.tolist() == [2, 0]
 
 
-def test_logits_of_choices_go_with_the_endings(tiny_preset):
-    settings = finetuning.Settings(tiny_preset, sequence_length=16)
-    model = multiple_choice.build(settings, 4, seed=0)
-    rng = np.random.default_rng(0)
-    model.set_weights([rng.normal(size=x.shape) for x in model.get_weights()])
-    columns = tuple([row[k] for row in choices(6)] for k in range(5))
-    found = []
-    for order in ((0, 1, 2, 3), (2, 0, 3, 1)):
-        ordered = (columns[0], *(columns[1 + k] for k in order))
-        given = sentences.Sentences(ordered, np.zeros(6, "int32"))
-        found.append(
-            finetuning.predict(model, finetuning.encode(model.preprocessor, given))
-        )
-    assert np.ptp(found[0]) > 1e-4
-    np.testing.assert_allclose(found[0][:, [2, 0, 3, 1]], found[1], atol=1e-5)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["movies", "choices"])
-def test_domains_as_a_whole(tmp_path, tiny_preset, kind, capsys):
-    arguments = ["--preset", tiny_preset, *SHORT, "--seeds", "2", "--test-size", "8"]
 def test_choices_have_four_endings(tmp_path):
     rows = [row for row in choices(12) if row[-1] in (1, 3)]
     found, classes = domains.read(write(tmp_path / "a.tsv", CHOICES, rows))
@@ -318,21 +318,74 @@ def test_choices_take_the_time_of_their_endings(tiny_preset, monkeypatch, capsys
     assert "on 12 choices of 4 texts of up to 16 tokens" in capsys.readouterr().out
 
 
-    if kind == "choices":
-        file = write(tmp_path / "all.tsv", CHOICES, choices(40))
-        rows = {"train": list(range(24)), "dev": [30, 31], "test": list(range(32, 40))}
-        folds = tmp_path / "folds.json"
-        folds.write_text(json.dumps({"0": rows, "1": rows}))
-        arguments += ["--train", file, "--folds", folds, "--name", "SWAG"]
-    else:
-        write(tmp_path / "a.tsv", PAIR, pairs(24, "ab"))
-        arguments += ["--train", tmp_path / "a.tsv", "--dev", tmp_path / "a.tsv"]
-        arguments += ["--other", f"there={tmp_path / 'a.tsv'}", "--name", "here"]
-    arguments += ["--output", tmp_path / "out"]
+def test_logits_of_choices_go_with_the_endings(tiny_preset):
+    settings = finetuning.Settings(tiny_preset, sequence_length=16)
+    model = multiple_choice.build(settings, 4, seed=0)
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(size=x.shape) for x in model.get_weights()])
+    columns = tuple([row[k] for row in choices(6)] for k in range(5))
+    found = []
+    for order in ((0, 1, 2, 3), (2, 0, 3, 1)):
+        ordered = (columns[0], *(columns[1 + k] for k in order))
+        given = sentences.Sentences(ordered, np.zeros(6, "int32"))
+        found.append(
+            finetuning.predict(model, finetuning.encode(model.preprocessor, given))
+        )
+    assert np.ptp(found[0]) > 1e-4
+    np.testing.assert_allclose(found[0][:, [2, 0, 3, 1]], found[1], atol=1e-5)
+
+
+@few
+@pytest.mark.slow
+def test_folds_as_a_whole(tmp_path, tiny_preset, kept, capsys):
+    file = write(tmp_path / "all.tsv", CHOICES, choices(40))
+    tests = [list(range(32, 40)), [1, 5, 9, 13, 17, 21]]
+    parts = [
+        {"train": list(range(24)), "dev": [30, 31], "test": tests[0]},
+        {"train": list(range(22, 40)), "dev": [2, 3], "test": tests[1]},
+    ]
+    folds = tmp_path / "folds.json"
+    folds.write_text(json.dumps(dict(enumerate(parts))))
+    arguments = ["--train", file, "--folds", folds, "--name", "SWAG", *SHORT]
+    arguments += ["--preset", tiny_preset, "--seeds", "2", "--compare", "soft,ct"]
+    domain_generalization.main([*map(str, arguments), f"--output={tmp_path / 'out'}"])
+    assert "SWAG, 2 seed(s)" in capsys.readouterr().out
+    assert [run["seed"] for run in kept] == [0, 1, 0, 1]
+    rows = kept_runs.open_runs(tmp_path / "out" / "runs.csv").rows
+    for run, row in zip(kept, rows, strict=True):
+        labels = run["tests"]["SWAG"]["labels"]
+        assert labels.tolist() == [k % 4 for k in tests[run["seed"]]]
+        own = domains.fold("SWAG", file, folds, run["seed"])
+        assert row["data"] == own.digest
+    assert len({row["data"] for row in rows}) == 2
+
+
+@few
+@pytest.mark.slow
+def test_domains_as_a_whole(tmp_path, tiny_preset, kept, capsys):
+    train = write(tmp_path / "a.tsv", PAIR, pairs(24, "ab"))
+    dev = write(tmp_path / "b.tsv", PAIR, pairs(16, "ab", seed=2))
+    other = write(tmp_path / "c.tsv", PAIR, pairs(12, "110", seed=4))
+    arguments = ["--train", train, "--dev", dev, "--other", f"there={other}", *SHORT]
+    arguments += ["--name", "here", "--labels", "0=a,1=b", "--preset", tiny_preset]
+    arguments += ["--seeds", "2", "--test-size", "12", "--output", tmp_path / "out"]
     domain_generalization.main(list(map(str, arguments)))
     printed = capsys.readouterr().out
     assert "Brier scaled" in printed and "label smoothing" in printed
-    assert ("there, 2 seed(s)" in printed) == (kind == "movies")
+    assert "here, 2 seed(s)" in printed and "there, 2 seed(s)" in printed
+    assert len(kept) == 6
+    names = {"0": "a", "1": "b"}
+    task = domains.task("here", train, dev, {"there": other}, 12, names)
+    assert set(task.tests["here"].labels) == {0, 1} and len(task.tests["here"]) == 8
+    assert task.tests["there"].labels.sum() == 8
+    for run in kept:
+        for name, test in task.tests.items():
+            np.testing.assert_array_equal(run["tests"][name]["labels"], test.labels)
+    rows = kept_runs.open_runs(tmp_path / "out" / "runs.csv").rows
+    assert {(row["test"], row["data"]) for row in rows} == {
+        ("here", task.digest),
+        ("there", task.digest),
+    }
 
 
 @pytest.mark.parametrize("wrong", ["--train=a", "--dev=a", "--other=b=c"])
