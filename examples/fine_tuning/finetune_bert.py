@@ -67,12 +67,12 @@ def main(arguments=None):
         task = typos.with_typos(command_line.load_task(options))
         settings = command_line.choose_settings(options, task)
         options.output.mkdir(parents=True, exist_ok=True)
+        announce(task, settings, options)
+        compared = Comparison(task, settings, options)
+        for number, method in enumerate(options.methods):
+            compared.run(method, number)
     except (fetching.FetchError, OSError, ValueError) as error:
         sys.exit(f"error: {error}")
-    announce(task, settings, options)
-    compared = Comparison(task, settings, options)
-    for number, method in enumerate(options.methods):
-        compared.run(method, number)
     text = tables.text(task, compared.runs, settings)
     print("\n" + text)
     compared.write(text)

@@ -93,6 +93,16 @@ def test_main_job_reports_errors_in_data(tmp_path):
         finetune_bert.main(["--data", str(tmp_path / "nowhere.csv")])
 
 
+def test_main_job_says_what_a_preset_cannot_take(tmp_path, tiny_preset):
+    import finetune_bert
+
+    rows = [(f"the {n} film", ("no", "yes")[n % 2]) for n in range(90)]
+    options = ["--data", write_csv(tmp_path / "own.csv", rows), "--seeds", 1]
+    options += ["--preset", tiny_preset, "--output", tmp_path / "out"]
+    with pytest.raises(SystemExit, match="error: --sequence-length must be at most"):
+        finetune_bert.main([*map(str, options), "--sequence-length", "64"])
+
+
 def test_pairs_are_encoded_as_pairs(tiny_preset):
     import finetuning
     import keras_nlp
