@@ -47,12 +47,10 @@ def pairs(count, labels, seed=0):
     return list(zip(first, second, found, strict=True))
 
 
-few = pytest.mark.filterwarnings("ignore:The temperature ended")  # sentences to fit
 PAIR = ("sentence1", "sentence2", "label")
 SHORT = ["--epochs", "1", "--batch-size", "8", "--learning-rate", "1e-3", "--no-jit"]
 
 
-@few
 def test_tasks_of_classes_and_of_numbers(
     tmp_path, tiny_preset, kept, monkeypatch, capsys
 ):
@@ -335,7 +333,6 @@ def test_logits_of_choices_go_with_the_endings(tiny_preset):
     np.testing.assert_allclose(found[0][:, [2, 0, 3, 1]], found[1], atol=1e-5)
 
 
-@few
 @pytest.mark.slow
 def test_folds_as_a_whole(tmp_path, tiny_preset, kept, capsys):
     file = write(tmp_path / "all.tsv", CHOICES, choices(40))
@@ -360,7 +357,6 @@ def test_folds_as_a_whole(tmp_path, tiny_preset, kept, capsys):
     assert len({row["data"] for row in rows}) == 2
 
 
-@few
 @pytest.mark.slow
 def test_domains_as_a_whole(tmp_path, tiny_preset, kept, capsys):
     train = write(tmp_path / "a.tsv", PAIR, pairs(24, "ab"))
