@@ -73,8 +73,8 @@ def find_answers(windows, logits, n_best=20, longest=30):
         null_scores[number] = min(null_scores[number], null)
         of_text = slice(window.begin, window.end)
         for first, last, score in spans(start[of_text], end[of_text], n_best, longest):
-            pieces = window.pieces[first], window.pieces[last]
-            text = windows.texts[number].between(*pieces)
+            within = window.first + first, window.first + last
+            text = windows.texts[number].between(*within)
             found[number][text] = max(score, found[number].get(text, -np.inf))
     return [
         Answers(ranked(scores, n_best), float(null))

@@ -1,61 +1,75 @@
 """Questions and texts as inputs of a model, long texts as windows that overlap.
 
 As in Devlin et al. (2019) and its code: a window has the question and as much of the
-text as fits, and windows begin `stride` tokens after each other. Words are tokenized
-one by one, which for WordPiece and byte-level BPE gives the tokens of the whole text.
+text as fits, and windows begin `stride` tokens after each other. The tokens of a text
+are those that the tokenizer gives for the whole of it, see `token_spans`.
 """
 
 import dataclasses
 import re
 
 import numpy as np
+import token_spans
 
 from keras_align.validation import checks
 
-# A word with the white space in front of it, or any other character.
-_PIECE = re.compile(r"\s*(?:\w+|[^\w\s])")
+# A word, or any other character but white space.
+_PIECE = re.compile(r"\w+|[^\w\s]")
 _LONGEST_QUESTION = 64  # tokens
 
 
 @dataclasses.dataclass(frozen=True)
 class Window:
-    """Where the tokens of a row come from.
+    """Which tokens of a text a row has.
 
     Args:
         question: Integer, the index of the question.
         begin: Integer, the place in the row of the first token of the text.
-        pieces: List with the index of the piece of each of these tokens.
+        first: Integer, the place in the text of this token.
+        size: Integer, how many tokens of the text there are.
     """
 
     question: int
     begin: int
-    pieces: list
+    first: int
+    size: int
 
     @property
     def end(self):
-        """The place behind the last token of the text."""
-        return self.begin + len(self.pieces)
+        """The place in the row behind the last token of the text."""
+        return self.begin + self.size
 
 
 class Text:
-    """A text in pieces, each with its tokens.
+    """A text with the tokens that a tokenizer gives for the whole of it.
+
+    Answers begin and end with a word or a character that is none: `starts` and `ends`
+    are those of the words in which a token begins and ends. A token of white space
+    alone belongs to the word behind it. A text without words has no tokens.
 
     Args:
         text: String.
-        tokenize: Callable from a list of strings to lists of token ids.
+        read: Callable from a text to token ids and their spans of characters, as
+            `token_spans.reader_of` returns.
     """
 
-    def __init__(self, text, tokenize):
+    def __init__(self, text, read):
         self.text = text
-        matches = list(_PIECE.finditer(text))
-        found = tokenize([match.group() for match in matches]) if matches else []
-        self.starts = [m.end() - len(m.group().lstrip()) for m in matches]
-        self.ends = [match.end() for match in matches]
-        self.tokens = [token for piece in found for token in piece]
-        self.pieces = [n for n, piece in enumerate(found) for _ in piece]
+        words = np.array([match.span() for match in _PIECE.finditer(text)])
+        self.tokens, spans = read(text) if len(words) else ([], [])
+        if not self.tokens:
+            self.starts = self.ends = np.zeros(0, "int64")
+            return
+        (starts, ends), (begins, stops) = np.transpose(words), np.transpose(spans)
+        # The first word that ends behind the first character, or the last of all.
+        first = np.searchsorted(ends, begins, side="right")
+        first = np.minimum(first, len(words) - 1)
+        last = np.searchsorted(starts, stops, side="left") - 1
+        self.starts = starts[first]
+        self.ends = ends[np.maximum(first, last)]
 
     def between(self, first, last):
-        """Returns the text from one piece to another."""
+        """Returns the text from one token to another."""
         return self.text[self.starts[first] : self.ends[last]]
 
     def tokens_of(self, start, end):
@@ -63,12 +77,8 @@ class Text:
 
         `None` if no token is there.
         """
-        within = [
-            place
-            for place, piece in enumerate(self.pieces)
-            if self.starts[piece] < end and self.ends[piece] > start
-        ]
-        return (within[0], within[-1]) if within else None
+        (within,) = np.nonzero((self.starts < end) & (self.ends > start))
+        return (int(within[0]), int(within[-1])) if len(within) else None
 
 
 class Windows:
@@ -76,7 +86,8 @@ class Windows:
 
     Args:
         preprocessor: A `keras_nlp.models.TextClassifierPreprocessor`, which says how
-            two segments are packed.
+            two segments are packed. Its tokenizer is WordPiece, byte-level BPE or
+            SentencePiece.
         questions: List of strings.
         texts: List of as many strings.
         sequence_length: Integer, the tokens of a row.
@@ -87,25 +98,29 @@ class Windows:
         inputs: Dictionary of arrays (windows, T).
         windows: List of `Window`s, one for each row.
         texts: List of `Text`s, one for each question.
+
+    Raises:
+        ValueError: If the tokenizer is of another kind, if its tokens are not found in
+            a text, or if a row has no room for the text.
     """
 
     def __init__(self, preprocessor, questions, texts, sequence_length=384, stride=128):
-        self.tokenizer, self._known = preprocessor.tokenizer, {}
+        tokenizer, self._known = preprocessor.tokenizer, {}
         if not preprocessor.built:
             preprocessor.build(None)
         self.packer = preprocessor.packer
         checks.positive_integer("stride", stride)
         self.length, self.stride = sequence_length, stride
+        self._read = token_spans.reader_of(tokenizer)
         self.texts = [self._text(text) for text in texts]
-        asked = self._tokenize(list(questions))
-        self.windows, self.begins, segments = [], [], []
+        asked = token_spans.tokenize(tokenizer, list(questions))
+        self.windows, segments = [], []
         for number, (question, text) in enumerate(zip(asked, self.texts, strict=True)):
             question = question[: min(_LONGEST_QUESTION, self.length // 2)]
-            for begin, tokens in self._cut(question, text):
+            for first, tokens in self._cut(question, text):
                 segments.append((question, tokens))
-                pieces = text.pieces[begin : begin + len(tokens)]
-                self.windows.append(Window(number, self._before(question), pieces))
-                self.begins.append(begin)
+                begin = self._before(question)
+                self.windows.append(Window(number, begin, first, len(tokens)))
         self.inputs = self._pack(segments)
 
     def _before(self, question):
@@ -115,14 +130,8 @@ class Windows:
 
     def _text(self, text):
         if text not in self._known:
-            self._known[text] = Text(text, self._tokenize)
+            self._known[text] = Text(text, self._read)
         return self._known[text]
-
-    def _tokenize(self, strings):
-        tokens = self.tokenizer(strings)
-        if hasattr(tokens, "to_list"):
-            return tokens.to_list()
-        return [list(map(int, each)) for each in tokens]
 
     def _cut(self, question, text):
         """Yields the first token and the tokens of each window of a text."""
@@ -171,10 +180,8 @@ class Windows:
             for text, answer in zip(self.texts, answers, strict=True)
         ]
         found = np.zeros((2, len(self.windows)), "int32")
-        for row, (window, begin) in enumerate(
-            zip(self.windows, self.begins, strict=True)
-        ):
-            span = spans[window.question]
-            if span and begin <= span[0] and span[1] < begin + len(window.pieces):
-                found[:, row] = [window.begin + place - begin for place in span]
+        for row, window in enumerate(self.windows):
+            span, first = spans[window.question], window.first
+            if span and first <= span[0] and span[1] < first + window.size:
+                found[:, row] = [window.begin + place - first for place in span]
         return {"start": found[0], "end": found[1]}

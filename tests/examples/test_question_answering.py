@@ -41,8 +41,7 @@ def test_windows_hold_every_token_and_question(preprocessor, length, stride):
             inputs = {name: array[row] for name, array in found.inputs.items()}
             end = inputs["padding_mask"].sum()
             ids = inputs["token_ids"][:end].tolist()
-            begin = found.begins[row]
-            size = len(window.pieces)
+            begin, size = window.first, window.size
             marks = tokenizer.start_token_id, tokenizer.end_token_id
             assert ids == [
                 marks[0], *question, marks[1], *text.tokens[begin : begin + size],
@@ -80,7 +79,7 @@ def test_targets_are_where_the_answer_is(preprocessor, answer):
             assert first == 0
             continue
         whole += 1
-        ends = window.pieces[first - window.begin], window.pieces[last - window.begin]
+        ends = [place - window.begin + window.first for place in (first, last)]
         assert found.texts[0].between(*ends) == answer
     assert 0 < whole < len(found.windows)
     none = found.targets([None])
@@ -106,10 +105,8 @@ def test_the_best_span_is_found_in_any_window(preprocessor):
             for i in range(window.begin, window.end):
                 for j in range(i, min(i + 3, window.end)):
                     score = logits["start"][row, i] + logits["end"][row, j]
-                    pieces = window.pieces
-                    text = found.texts[number].between(
-                        pieces[i - window.begin], pieces[j - window.begin]
-                    )
+                    before = window.begin - window.first
+                    text = found.texts[number].between(i - before, j - before)
                     scores[text] = max(score, scores.get(text, -np.inf))
         ranked = sorted(scores, key=scores.get, reverse=True)[:20]
         assert [each.text for each in best[number].best] == ranked
