@@ -36,7 +36,9 @@ class Answers:
     """The best answers to a question.
 
     Args:
-        best: List of `Answer`s, the best first; empty for a text without words.
+        best: List of `Answer`s, the best first. Empty for a text without words, or if
+            none of the `n_best` ends stands at one of the `n_best` starts or less than
+            `longest` tokens behind it.
         null_score: Float, the score that there is no answer: the least over windows of
             the sum of the logits of the first token.
     """
@@ -56,6 +58,12 @@ class Answers:
 
 def find_answers(windows, logits, n_best=20, longest=30):
     """Returns the `Answers` to all questions.
+
+    Spans of all windows are compared, and the best score of each answer counts. The
+    code of Devlin et al. (2019) differs in two points: of windows that overlap, only
+    that where the first token of a span has the most context gives its score, and the
+    `n_best` starts and ends are of the whole row, with those outside the text left out
+    afterwards.
 
     Args:
         windows: `windows.Windows`.

@@ -1,8 +1,9 @@
 """Questions and texts as inputs of a model, long texts as windows that overlap.
 
 As in Devlin et al. (2019) and its code: a window has the question and as much of the
-text as fits, and windows begin `stride` tokens after each other. The tokens of a text
-are those that the tokenizer gives for the whole of it, see `token_spans`.
+text as fits, and windows begin `stride` tokens after each other. (How the answers of
+windows are compared differs, see `answers.find_answers`.) The tokens of a text are
+those that the tokenizer gives for the whole of it, see `token_spans`.
 """
 
 import dataclasses
