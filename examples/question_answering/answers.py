@@ -37,8 +37,8 @@ class Answers:
 
     Args:
         best: List of `Answer`s, the best first. Empty for a text without words, or if
-            none of the `n_best` ends stands at one of the `n_best` starts or less than
-            `longest` tokens behind it.
+            no pair of the `n_best` starts and ends is a span of at most `longest`
+            tokens.
         null_score: Float, the score that there is no answer: the least over windows of
             the sum of the logits of the first token.
     """

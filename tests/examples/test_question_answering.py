@@ -6,6 +6,7 @@ import answers
 import keras
 import numpy as np
 import pytest
+import span_runs
 import squad
 import squad_data
 import windows
@@ -156,6 +157,51 @@ def test_the_best_threshold_is_that_of_all(drawn):
     assert best == pytest.approx(max(every))
 
 
+def test_no_pair_of_the_best_is_a_span(preprocessor):
+    found = windows.Windows(preprocessor, ["the plot"], ["good film"], 16)
+    start, end = np.zeros((2, 1, 16), "float32")
+    start[0, found.windows[0].begin + 1] = end[0, found.windows[0].begin] = 1.0
+    logits = {"start": start, "end": end}
+    (answer,) = answers.find_answers(found, logits, n_best=1)
+    assert answer.best == [] and answer.margin == np.inf and answer.text() == ""
+    (answer,) = answers.find_answers(found, logits, n_best=2)
+    assert {each.text for each in answer.best} == {"good", "film"}
+
+
+class GivenRuns(span_runs.SpanRuns):
+    """Runs without a model, whose answers are given."""
+
+    def __init__(self, task, given):
+        self.task, self.given = task, given
+
+    def answers(self, questions):
+        return self.given
+
+
+def test_scores_with_and_without_a_best_threshold():
+    given = [
+        (["black cat"], "cat", 0.5),
+        (["black cat"], "cat", 0.6),
+        (["black cat"], "cat", 1.0),
+        ([], "dog", -2.0),
+        ([], "dog", 3.0),
+    ]
+    questions = [
+        squad_data.Question("which?", TEXT, wanted, None) for wanted, _, _ in given
+    ]
+    found = [answers.Answers([answers.Answer(x, 0.0)], m) for _, x, m in given]
+    task = span_runs.SpanTask("SQuAD v2.0", [], {"v2.0": questions})
+    # At 0 the fourth question is answered, at 1.0 all but the last, and best for the
+    # exact match is to answer none. The F1 of "cat" is 2/3.
+    assert GivenRuns(task, found).test(None)["v2.0"] == pytest.approx(
+        {"exact_match": 1 / 5, "f1": 1 / 5, "best_exact_match": 2 / 5, "best_f1": 3 / 5}
+    )
+    task = span_runs.SpanTask("SQuAD v1.1", [], {"v1.1": questions[:3]})
+    assert GivenRuns(task, found[:3]).test(None)["v1.1"] == pytest.approx(
+        {"exact_match": 0.0, "f1": 2 / 3}
+    )
+
+
 def write_squad(file, count, impossible=False):
     asked = []
     for k in range(count):
@@ -277,3 +323,11 @@ def test_squad_as_a_whole(tmp_path, tiny_preset, capsys):
     rows = squad.kept_runs.open_runs(tmp_path / "out" / "runs.csv").rows
     of_v1 = {row["method"]: float(row["f1"]) for row in rows if "v1.1" in row["test"]}
     assert of_v1["soft"] > 0.9 > of_v1["untrained"]  # always the same answer
+    of_v2 = {row["method"]: row for row in rows if "v2.0" in row["test"]}
+    assert set(of_v2) == {"untrained", "soft", "mmd"}
+    for row in of_v2.values():
+        for name in ("exact_match", "f1"):
+            # Half of the questions have no answer.
+            assert float(row[f"best_{name}"]) >= max(float(row[name]), 0.5)
+    # All questions are the same words to the model, and all get the right answer.
+    assert float(of_v2["soft"]["f1"]) == pytest.approx(of_v1["soft"] / 2)
