@@ -120,7 +120,7 @@ def _slope(logits, labels, weight, inverse):
 def _as_numbers(name, values):
     """An array of numbers of an argument."""
     try:
-        if keras.ops.is_tensor(values):
+        if ops.is_tensor(values):
             is_half = keras.backend.standardize_dtype(values.dtype) == "bfloat16"
             values = ops.cast(values, "float32") if is_half else values
             values = ops.convert_to_numpy(values)
